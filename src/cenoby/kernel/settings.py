@@ -1,0 +1,230 @@
+"""The typed settings of a colony: what `cenoby.yaml` and `CENOBY_*` may say.
+
+Reading them is `kernel/settings_file.py`; `cenoby config schema` prints this file as JSON Schema.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+HostPort = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+):\d{1,5}$")]
+
+
+class Section(BaseModel):
+    """A part of the settings: unknown keys are errors, and nothing changes after start."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class GatewaySettings(Section):
+    """The one address that clients connect to."""
+
+    tool_names: Literal["alias", "dotted"] = "alias"
+    """How `tools/list` spells names: `mads__rogers__join` (every client accepts it) or `mads.rogers.join`."""
+    allowed_hosts: list[str] = []
+    """Host headers accepted besides the listen address and loopback names, e.g. `cenoby.example:443`."""
+    allowed_origins: list[str] = []
+    """Origin headers accepted besides loopback ones, e.g. `https://app.example`."""
+    max_body_bytes: Count = 4 * 1024 * 1024
+    """Largest request body, bytes."""
+    max_inflight: Count = 512
+    """Requests served at once; one more is answered 503 with Retry-After."""
+    max_streams: Count = 1024
+    """Open event streams at once."""
+    max_connections: Count = 4096
+    """Open connections at once."""
+    request_timeout: Seconds = 20
+    """Seconds a client may take to send a whole request."""
+    write_timeout: Seconds = 20
+    """Seconds a client may take to accept a piece of the answer."""
+    drain_timeout: Seconds = 10
+    """Seconds that a graceful stop waits for calls that are under way."""
+    page_size: Count = 200
+    """Tools, resources or prompts on one page of a listing."""
+
+
+class LimitSettings(Section):
+    """Rate limits and quotas; the strictest that applies wins."""
+
+    calls_per_second: Annotated[float, Field(gt=0)] = 20_000
+    """Calls per second and agent, sustained."""
+    burst: Count = 20_000
+    """Calls an agent may make at once after a pause."""
+    calls_per_day: Count = 1_000_000_000
+    """Calls per agent and UTC day."""
+    namespaces: dict[str, NamespaceLimit] = {}
+    """Limits per namespace (a MAD's name) and agent, beside the general ones."""
+    max_argument_bytes: Count = 1024 * 1024
+    """Largest arguments of one call, bytes of JSON."""
+    max_depth: Count = 64
+    """Deepest nesting of arguments."""
+    max_result_bytes: Count = 8 * 1024 * 1024
+    """Largest result of one call, bytes of JSON."""
+
+
+class NamespaceLimit(Section):
+    """Limits of one agent within one namespace."""
+
+    calls_per_second: Annotated[float, Field(gt=0)] | None = None
+    burst: Count | None = None
+    calls_per_day: Count | None = None
+
+
+class MailboxSettings(Section):
+    """How much work waits in front of one MAD."""
+
+    concurrency: Count = 64
+    """Tool calls of one MAD under way at once."""
+    depth: Count = 1024
+    """Calls waiting for one MAD; one more is refused with `retry_after`."""
+
+
+class BudgetSettings(Section):
+    """Money, in US dollars, per agent and UTC day; reserved before a call and settled after."""
+
+    usd_per_day: Annotated[float, Field(ge=0)] = 5.0
+    """For every agent that `agents` does not name."""
+    agents: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """For one agent by name."""
+
+
+class ApprovalSettings(Section):
+    """Which calls wait for a person."""
+
+    require: list[str] = ["deploy:production", "db:admin", "org:fire"]
+    """Action types, or categories (`deploy`), that a person must approve."""
+    expire_minutes: Count = 240
+    """Minutes after which an undecided request is denied."""
+
+
+class EgressSettings(Section):
+    """What may leave the machine."""
+
+    allow: list[HostPort] = []
+    """Inside addresses that may be reached all the same, as host:port."""
+    ports: list[Annotated[int, Field(ge=1, le=65535)]] = [80, 443]
+    """Ports outside that may be reached; `allow` adds others by name."""
+    timeout: Seconds = 20
+    """Seconds for one whole fetch, redirects included."""
+    max_bytes: Count = 8 * 1024 * 1024
+    """Largest answer, bytes after decompression."""
+    max_redirects: Annotated[int, Field(ge=0)] = 5
+    """Redirects followed, each checked again."""
+
+
+PersonalData = Literal["email", "card", "iban", "ssn", "phone"]
+
+
+class RedactionSettings(Section):
+    """What is blacked out in results and logs."""
+
+    secrets: bool = True
+    """Keys, tokens, passwords in URLs, private keys."""
+    personal_data: list[PersonalData] = ["email", "card", "iban", "ssn", "phone"]
+    """Kinds of personal data."""
+
+
+class VaultSettings(Section):
+    """Where the key that protects all secrets comes from."""
+
+    key: Literal["file", "keyring", "env"] = "file"
+    """`file`: DATA/master.key, mode 0600, made at first start; `keyring`: the system's key store; `env`: CENOBY_MASTER_KEY."""
+
+
+class SandboxSettings(Section):
+    """The process in which pages and documents are opened."""
+
+    memory_mb: Count = 512
+    """Address space of one cell, MiB."""
+    cpu_seconds: Count = 20
+    """Processor seconds of one call."""
+    timeout: Seconds = 30
+    """Seconds of one call; the cell is killed whole when they end."""
+    cells: Count = 4
+    """Cells at work at once."""
+    require: list[Literal["landlock", "seccomp", "uid"]] = []
+    """Protections without which the colony refuses to start."""
+
+
+class ModelSettings(Section):
+    """One language model behind an OpenAI-compatible URL."""
+
+    name: str
+    """What callers ask for."""
+    url: str
+    """Base URL, e.g. `https://host/v1`."""
+    model: str | None = None
+    """The provider's name for it, where it differs."""
+    key: str | None = None
+    """Name of the secret that holds the API key (kept by Turing, never returned)."""
+    input_usd_per_million: Annotated[float, Field(ge=0)]
+    """Price of a million input tokens."""
+    output_usd_per_million: Annotated[float, Field(ge=0)]
+    """Price of a million output tokens."""
+    max_output_tokens: Count = 4096
+    """Most tokens one answer may have."""
+    context_tokens: Count = 128_000
+    """Most tokens of prompt and answer together."""
+    timeout: Seconds = 120
+    """Seconds for one whole answer."""
+
+
+class TelemetrySettings(Section):
+    """What leaves the process about itself; nothing by default."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+    spans: Count = 20_000
+    """Finished calls whose spans are kept in memory."""
+    otlp_endpoint: str | None = None
+    """OTLP/HTTP traces URL, e.g. `http://127.0.0.1:4318/v1/traces`; needs the `otlp` extra."""
+    otlp_sample: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of calls exported."""
+
+
+def default_data_dir() -> Path:
+    """The user's data directory for Cenoby (XDG base directory specification)."""
+    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser() / "cenoby"
+
+
+class Settings(Section):
+    """Everything a colony can be told."""
+
+    data: Path = Field(default_factory=default_data_dir)
+    """Directory of all state; one colony owns it at a time."""
+    listen: HostPort = "127.0.0.1:8600"
+    """Address and port of the gateway."""
+    colony: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = "main"
+    """Name of this colony; the first part of every bus subject."""
+    bus: str = "memory://"
+    """URL of the message bus."""
+    mads: list[str] = ["rogers", "fiedler", "turing", "grace", "marco"]
+    """MADs to host: shipped names, entry points of `cenoby.mads`, `module:Class`, or `path/file.py:Class`."""
+    roles: dict[str, list[str]] = {}
+    """Further roles, or other capabilities for shipped ones: action types, categories (`web:*`) or `*`."""
+    gateway: GatewaySettings = GatewaySettings()
+    limits: LimitSettings = LimitSettings()
+    mailbox: MailboxSettings = MailboxSettings()
+    budgets: BudgetSettings = BudgetSettings()
+    approvals: ApprovalSettings = ApprovalSettings()
+    egress: EgressSettings = EgressSettings()
+    redaction: RedactionSettings = RedactionSettings()
+    vault: VaultSettings = VaultSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+    models: list[ModelSettings] = []
+    telemetry: TelemetrySettings = TelemetrySettings()
+
+    @field_validator("data")
+    @classmethod
+    def _expand(cls, value: Path) -> Path:
+        return value.expanduser()
+
+
+LimitSettings.model_rebuild()

@@ -1,0 +1,118 @@
+"""Reading the settings: defaults, then one YAML file, then `CENOBY_*`, then what the command line says."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from cenoby.kernel.errors import InvalidInput
+from cenoby.kernel.settings import Settings
+
+PREFIX = "CENOBY_"
+# Read elsewhere, each by the one part it is for; not settings.
+OTHER_VARIABLES = frozenset({"CENOBY_TOKEN", "CENOBY_CONFIG", "CENOBY_MASTER_KEY"})
+
+
+class SettingsError(InvalidInput):
+    """The settings cannot be used; the message names the place and, for a misspelt key, the likely one."""
+
+    codes = {"settings_invalid": "The settings file or a CENOBY_* variable is wrong; the message names the place."}
+
+
+def load_settings(
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Settings:
+    """The settings in force.
+
+    Args:
+        file: a YAML file; `CENOBY_CONFIG` names one where this is None; none at all is fine.
+        environment: variables; `CENOBY_GATEWAY__MAX_INFLIGHT=64` sets `gateway.max_inflight`. Lists and objects are YAML.
+        overrides: top-level values that win over both, as from the command line; None values are ignored.
+
+    Raises:
+        SettingsError: the file cannot be read, a key is unknown, or a value does not fit.
+    """
+    variables = os.environ if environment is None else environment
+    named = file or (Path(variables["CENOBY_CONFIG"]) if variables.get("CENOBY_CONFIG") else None)
+    tree = _read_yaml(named) if named else {}
+    for path, value in _variables(variables):
+        _set(tree, path, value)
+    for key, value in (overrides or {}).items():
+        if value is not None:
+            tree[key] = value
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise SettingsError("settings_invalid", _explain(error, named)) from None
+
+
+def settings_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of the settings file."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Settings.model_json_schema()
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError("settings_invalid", f"{file}: cannot be read ({error.strerror}).") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError("settings_invalid", f"{file}: not valid YAML: {error}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise SettingsError("settings_invalid", f"{file}: the top level must be keys and values.")
+    return cast(dict[str, Any], tree)
+
+
+def _variables(environment: Mapping[str, str]) -> Iterator[tuple[list[str], Any]]:
+    for name, text in sorted(environment.items()):
+        if name.startswith(PREFIX) and name not in OTHER_VARIABLES:
+            try:
+                value = yaml.safe_load(text)
+            except yaml.YAMLError:
+                value = text
+            yield name[len(PREFIX) :].lower().split("__"), value
+
+
+def _set(tree: dict[str, Any], path: list[str], value: Any) -> None:
+    for key in path[:-1]:
+        inner = tree.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise SettingsError("settings_invalid", f"{PREFIX}{'__'.join(path).upper()}: {key} is not a section.")
+        tree = cast(dict[str, Any], inner)
+    tree[path[-1]] = value
+
+
+def _explain(error: ValidationError, file: Path | None) -> str:
+    lines = [_explain_one(cast(Mapping[str, Any], item)) for item in error.errors(include_url=False)]
+    where = f"{file}: " if file else ""
+    return where + "; ".join(lines) + ". `cenoby config schema` prints what is allowed."
+
+
+def _explain_one(item: Mapping[str, Any]) -> str:
+    location = [str(part) for part in item["loc"]]
+    place = ".".join(location)
+    if item["type"] != "extra_forbidden":
+        return f"{place}: {item['msg']} (got {json.dumps(item['input'], default=str)[:80]})"
+    near = difflib.get_close_matches(location[-1], _keys_at(location[:-1]), n=1)
+    return f"unknown key {place}" + (f", did you mean {near[0]}?" if near else "")
+
+
+def _keys_at(path: list[str]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for part in path:
+        field = model.model_fields.get(part)
+        inner = field.annotation if field else None
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+    return list(model.model_fields)
