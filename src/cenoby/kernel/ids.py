@@ -14,8 +14,8 @@ _SEQUENCE_LIMIT = 1 << _SEQUENCE_BITS
 class IdSource:
     """Makes UUIDv7 strings that sort in the order in which this source made them.
 
-    The 12 bits of `rand_a` count the ids of one millisecond (RFC 9562, section 6.2, method 1); when they run out, or when
-    the wall clock steps back, the source goes on from the last timestamp it used, so order never breaks.
+    The 12 bits of `rand_a` count the ids of one millisecond (RFC 9562, section 6.2, method 1); when they run out, or
+    when the wall clock steps back, the source goes on from the last timestamp it used, so order never breaks.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:

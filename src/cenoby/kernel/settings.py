@@ -134,7 +134,7 @@ class VaultSettings(Section):
     """Where the key that protects all secrets comes from."""
 
     key: Literal["file", "keyring", "env"] = "file"
-    """`file`: DATA/master.key, mode 0600, made at first start; `keyring`: the system's key store; `env`: CENOBY_MASTER_KEY."""
+    """`file`: DATA/master.key, mode 0600, made at first start; `keyring`: the system key store; `env`: CENOBY_MASTER_KEY."""
 
 
 class SandboxSettings(Section):

@@ -35,7 +35,8 @@ def load_settings(
 
     Args:
         file: a YAML file; `CENOBY_CONFIG` names one where this is None; none at all is fine.
-        environment: variables; `CENOBY_GATEWAY__MAX_INFLIGHT=64` sets `gateway.max_inflight`. Lists and objects are YAML.
+        environment: variables; `CENOBY_GATEWAY__MAX_INFLIGHT=64` sets `gateway.max_inflight`. Values are
+            YAML, lists and objects too.
         overrides: top-level values that win over both, as from the command line; None values are ignored.
 
     Raises:

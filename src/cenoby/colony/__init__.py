@@ -1,0 +1,1 @@
+"""What a MAD is, how it is hosted, and the pipeline that every call to it passes."""

@@ -1,0 +1,221 @@
+"""Hosting MADs on this node: their life cycle, their tools by name, and the bus subjects on which they answer."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from cenoby.bus.contract import MessageBus, Subscription
+from cenoby.colony.invocation import Invocation
+from cenoby.colony.mad import Mad, Prompt, ResourceKind
+from cenoby.colony.mailbox import Mailbox, MailboxState
+from cenoby.colony.tool import CallInvalid, Tool, ToolContent, tools_of
+from cenoby.kernel.clock import Clock
+from cenoby.kernel.envelope import Envelope
+from cenoby.kernel.errors import CenobyError, Fault
+from cenoby.kernel.ids import new_id
+from cenoby.kernel.settings import MailboxSettings
+from cenoby.telemetry.logs import get_logger
+
+_log = get_logger("colony.host")
+
+
+class ToolFault(Fault):
+    """A tool, or the pipeline itself, failed at its work."""
+
+    codes = {
+        "tool_failed": "The tool failed; the log holds the cause under the call's correlation id.",
+        "tool_timeout": "The tool took longer than it declares; its work may have been done in part.",
+        "result_too_large": "The result is larger than limits.max_result_bytes; ask for less.",
+        "pipeline_failed": "A stage of the pipeline failed; the log holds the cause under the call's correlation id.",
+    }
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """Bus event `tool_call.v1`: run one tool."""
+
+    invocation: str
+    tool: str
+    agent: str
+    arguments: bytes
+
+
+class ToolReply(msgspec.Struct, frozen=True):
+    """Bus event `tool_reply.v1`: what the tool gave back, as plain JSON types or content blocks."""
+
+    value: Any = None
+    blocks: list[dict[str, Any]] | None = None
+    is_error: bool = False
+
+
+class Host:
+    """The MADs of one node.
+
+    Args:
+        bus: where their calls arrive.
+        colony: the colony's name, first part of every subject.
+        mailbox: limits of each mailbox.
+        clock: the time.
+    """
+
+    def __init__(self, bus: MessageBus, colony: str, mailbox: MailboxSettings, clock: Clock) -> None:
+        self._bus = bus
+        self._colony = colony
+        self._mailbox_settings = mailbox
+        self._clock = clock
+        self._mads: dict[str, Mad] = {}
+        self._tools: dict[str, Tool] = {}
+        self._mailboxes: dict[str, Mailbox] = {}
+        self._subscriptions: dict[str, Subscription] = {}
+        self._live: dict[str, Invocation] = {}
+
+    async def add(self, mad: Mad) -> None:
+        """Start a MAD and take calls for it; listeners of `<colony>.tools` hear of it.
+
+        Raises:
+            ValueError: a MAD of that name is hosted already.
+        """
+        if mad.name in self._mads:
+            raise ValueError(f"a MAD named {mad.name!r} is hosted already")
+        tools = tools_of(mad, mad.name)
+        await mad.start()
+        self._mads[mad.name] = mad
+        self._mailboxes[mad.name] = Mailbox(mad.name, self._mailbox_settings, self._clock)
+        self._tools.update({tool.name: tool for tool in tools})
+        self._subscriptions[mad.name] = await self._bus.subscribe(self.subject(mad.name), self._serve, group="host")
+        await self._tools_changed(mad.name)
+
+    async def remove(self, name: str) -> None:
+        """Take no more calls for a MAD and stop it."""
+        mad = self._mads.pop(name)
+        await self._subscriptions.pop(name).close()
+        self._tools = {key: tool for key, tool in self._tools.items() if tool.mad != name}
+        del self._mailboxes[name]
+        await mad.stop()
+        await self._tools_changed(name)
+
+    async def stop(self) -> None:
+        """Stop all MADs, the last started first."""
+        for name in reversed(list(self._mads)):
+            await self.remove(name)
+
+    def subject(self, mad: str) -> str:
+        """The bus subject on which a MAD takes calls."""
+        return f"{self._colony}.mad.{mad}"
+
+    @property
+    def mads(self) -> Iterable[Mad]:
+        """The hosted MADs, in the order in which they started."""
+        return self._mads.values()
+
+    @property
+    def tools(self) -> Iterable[Tool]:
+        """All tools of all hosted MADs."""
+        return self._tools.values()
+
+    @property
+    def resources(self) -> list[ResourceKind]:
+        """All kinds of resources that hosted MADs publish."""
+        return [kind for mad in self._mads.values() for kind in mad.resources()]
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        """All prompts that hosted MADs offer."""
+        return [prompt for mad in self._mads.values() for prompt in mad.prompts()]
+
+    def mailbox_states(self) -> dict[str, MailboxState]:
+        """The state of each MAD's mailbox, by name."""
+        return {name: mailbox.state() for name, mailbox in self._mailboxes.items()}
+
+    def tool(self, name: str) -> Tool:
+        """The tool of that canonical name.
+
+        Raises:
+            CallInvalid: there is none.
+        """
+        found = self._tools.get(name)
+        if found is None:
+            near = difflib.get_close_matches(name[:64], self._tools, n=3)
+            hint = f"near names: {', '.join(near)}" if near else "list the tools to see what there is"
+            raise CallInvalid("tool_unknown", f"No tool is named {name[:64]!r}; {hint}.")
+        return found
+
+    async def deliver(self, invocation: Invocation, deadline_ns: int) -> ToolReply:
+        """Send an invocation to its MAD's mailbox, wherever on the bus that is, and wait for the reply.
+
+        Raises:
+            CenobyError: what the tool raised, or that it could not be reached.
+        """
+        tool = invocation.target
+        envelope = Envelope(
+            id=new_id(),
+            tenant=invocation.caller.tenant,
+            correlation=invocation.correlation,
+            causation=invocation.id,
+            sender=invocation.caller.agent,
+            recipient=self.subject(tool.mad),
+            event="tool_call.v1",
+            payload=ToolCall(invocation.id, tool.name, invocation.caller.agent, invocation.canonical),
+            priority=tool.says.priority,
+            deadline_ns=deadline_ns,
+        )
+        self._live[invocation.id] = invocation
+        try:
+            reply = await self._bus.request(envelope)
+        finally:
+            del self._live[invocation.id]
+        return reply if isinstance(reply, ToolReply) else msgspec.convert(reply, ToolReply)
+
+    async def _serve(self, envelope: Envelope) -> ToolReply:
+        payload = envelope.payload
+        order = payload if isinstance(payload, ToolCall) else msgspec.convert(payload, ToolCall)
+        tool = self.tool(order.tool)
+        invocation = self._live[order.invocation]
+
+        async def work() -> ToolReply:
+            return await _run(tool, invocation)
+
+        return await self._mailboxes[tool.mad].run(envelope.priority, work)
+
+    async def _tools_changed(self, mad: str) -> None:
+        await self._bus.publish(
+            Envelope(
+                id=new_id(),
+                tenant="",
+                correlation="",
+                sender=mad,
+                recipient=f"{self._colony}.tools",
+                event="tools_changed.v1",
+                payload={"mad": mad},
+            )
+        )
+
+
+async def _run(tool: Tool, invocation: Invocation) -> ToolReply:
+    try:
+        async with asyncio.timeout(tool.says.timeout):
+            result = await tool.run(invocation.call, **invocation.parsed)
+    except CenobyError:
+        raise
+    except TimeoutError:
+        raise ToolFault(
+            "tool_timeout", f"{tool.name} did not end within {tool.says.timeout:g} s; its work may be done in part."
+        ) from None
+    except Exception as error:  # the border between a MAD's code and the colony: whatever it raises becomes a fault
+        _log.exception("tool_failed", tool=tool.name, correlation=invocation.correlation)
+        raise ToolFault(
+            "tool_failed", f"{tool.name} failed; the log has the cause under correlation {invocation.correlation}."
+        ) from error
+    if isinstance(result, ToolContent):
+        return ToolReply(blocks=result.blocks, is_error=result.is_error)
+    return ToolReply(value=msgspec.to_builtins(result, enc_hook=_plain))
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    raise TypeError(f"a tool's result holds a {type(value).__name__}, which has no JSON form")

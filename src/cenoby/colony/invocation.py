@@ -1,0 +1,228 @@
+"""One tool call on its way through the pipeline, and what the tool sees of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal, Protocol
+
+from cenoby.access.actions import RiskTier
+from cenoby.access.principals import Principal
+from cenoby.colony.tool import CallInvalid, Tool
+from cenoby.kernel.errors import CenobyError
+from cenoby.kernel.ids import new_id
+from cenoby.store.journal import Entry, RecordRef
+
+Status = Literal["ok", "error", "refused", "parked", "cancelled"]
+
+
+class ClientChannel(Protocol):
+    """The way back to the client of one call while it is under way; the gateway provides it."""
+
+    async def progress(self, done: float, total: float | None, message: str | None) -> None:
+        """Tell how far the call is; dropped where the client asked for no progress."""
+        ...
+
+    async def log(self, level: str, text: str) -> None:
+        """Send a log line to the client; dropped where it asked for none."""
+        ...
+
+    async def elicit(self, message: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask the person at the client; returns MCP's `{"action": ..., "content": ...}`.
+
+        Raises:
+            CallInvalid: the client cannot ask.
+        """
+        ...
+
+    async def sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask the client's model; returns MCP's sampling result.
+
+        Raises:
+            CallInvalid: the client has no model to lend.
+        """
+        ...
+
+
+class Invocation:
+    """One call. Stages read what earlier ones filled in; only the pipeline makes it move.
+
+    Args:
+        tool_name: canonical name as the caller gave it.
+        arguments: plain JSON types from the caller.
+        credential: a bearer token, or the principal itself for a call from inside.
+        client: the way back to the caller's client, where there is one.
+        correlation: id of the conversation of calls this belongs to; a new one by default.
+        causation: id of the record or message that led to it.
+    """
+
+    __slots__ = (
+        "action", "allowed", "approval", "arguments", "call", "canonical", "causation", "client", "correlation",
+        "credential", "id", "intended", "marks", "outcome", "parsed", "principal", "removed", "reservation", "risk",
+        "spent", "started_ns", "tool", "tool_name",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        tool_name: str,
+        arguments: dict[str, Any],
+        credential: str | Principal,
+        *,
+        client: ClientChannel | None = None,
+        correlation: str = "",
+        causation: str = "",
+    ) -> None:
+        self.id = new_id()
+        self.tool_name = tool_name
+        self.arguments = arguments
+        self.credential = credential
+        self.client = client
+        self.correlation = correlation or self.id
+        self.causation = causation
+        self.principal: Principal | None = None
+        self.tool: Tool | None = None
+        self.canonical = b""
+        self.action = ""
+        self.risk = RiskTier.HIGH
+        self.allowed = False
+        self.parsed: dict[str, Any] = {}
+        self.removed = 0
+        self.approval = ""
+        self.reservation = ""
+        self.spent: int | None = None
+        self.intended = False
+        self.call: Call | None = None
+        self.outcome: Outcome | None = None
+        self.started_ns = 0
+        self.marks: list[tuple[str, int]] = []
+
+    @property
+    def caller(self) -> Principal:
+        """Who calls; only after `identify`."""
+        assert self.principal is not None, "identify has not run"
+        return self.principal
+
+    @property
+    def target(self) -> Tool:
+        """What is called; only after `admit`."""
+        assert self.tool is not None, "admit has not run"
+        return self.tool
+
+
+class Outcome:
+    """How a call ended: a value or content blocks, or an error; and its journal record once there is one."""
+
+    __slots__ = ("blocks", "error", "json", "record", "redacted", "status", "value")
+
+    def __init__(
+        self,
+        status: Status,
+        *,
+        value: Any = None,
+        blocks: list[dict[str, Any]] | None = None,
+        error: CenobyError | None = None,
+    ) -> None:
+        self.status = status
+        self.value = value
+        self.blocks = blocks
+        self.error = error
+        self.json = b""
+        self.redacted = 0
+        self.record: RecordRef | None = None
+
+    @classmethod
+    def failed(cls, error: CenobyError) -> Outcome:
+        """The outcome of a call that a stage or the tool ended with `error`."""
+        if error.code == "approval_pending":
+            return cls("parked", error=error)
+        return cls("error" if error.family == "fault" else "refused", error=error)
+
+
+class Call:
+    """What a tool sees of the call it serves."""
+
+    __slots__ = ("_invocation", "_record", "deadline_ns")
+
+    def __init__(
+        self, invocation: Invocation, record: Callable[[Entry], Awaitable[RecordRef]], deadline_ns: int
+    ) -> None:
+        self._invocation = invocation
+        self._record = record
+        self.deadline_ns = deadline_ns
+
+    @property
+    def principal(self) -> Principal:
+        """Who calls."""
+        return self._invocation.caller
+
+    @property
+    def correlation(self) -> str:
+        """Id shared by everything this call belongs to."""
+        return self._invocation.correlation
+
+    @property
+    def invocation(self) -> str:
+        """Id of this call."""
+        return self._invocation.id
+
+    @property
+    def client(self) -> ClientChannel | None:
+        """The caller's client, where the call came from one."""
+        return self._invocation.client
+
+    async def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
+        """Tell the client how far the call is; nothing happens where nobody listens."""
+        if self._invocation.client is not None:
+            await self._invocation.client.progress(done, total, message)
+
+    async def log(self, level: str, text: str) -> None:
+        """Send a log line to the client; nothing happens where nobody listens."""
+        if self._invocation.client is not None:
+            await self._invocation.client.log(level, text)
+
+    async def elicit(self, message: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask the person at the client. The answer informs; it is never an approval.
+
+        Raises:
+            CallInvalid: there is no client, or it cannot ask.
+        """
+        return await self._require_client().elicit(message, schema)
+
+    async def sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask the client's model.
+
+        Raises:
+            CallInvalid: there is no client, or it lends no model.
+        """
+        return await self._require_client().sample(request)
+
+    async def note(self, code: str, payload: dict[str, Any]) -> RecordRef:
+        """Journal an event that belongs to this call; durable when it returns.
+
+        Raises:
+            StoreUnavailable: it could not be recorded.
+        """
+        invocation = self._invocation
+        return await self._record(
+            Entry(
+                kind="event",
+                tenant=invocation.caller.tenant,
+                agent=invocation.caller.agent,
+                correlation=invocation.correlation,
+                mad=invocation.target.mad,
+                tool=invocation.target.name,
+                action=invocation.target.says.action,
+                code=code,
+                causation=invocation.causation,
+                invocation=invocation.id,
+                payload=payload,
+            )
+        )
+
+    def spend(self, micro_usd: int) -> None:
+        """Say what the call really cost, in micro-US-dollars; without it the whole reservation counts as spent."""
+        self._invocation.spent = (self._invocation.spent or 0) + micro_usd
+
+    def _require_client(self) -> ClientChannel:
+        if self._invocation.client is None:
+            raise CallInvalid("client_feature_missing", "This call came from no client that could be asked.")
+        return self._invocation.client

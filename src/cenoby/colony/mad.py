@@ -1,0 +1,112 @@
+"""What a MAD is: a class with `@tool` methods, given everything it may touch when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
+
+from cenoby.kernel.clock import Clock
+
+
+class ToolCaller(Protocol):
+    """Calls another tool as this MAD, through the pipeline."""
+
+    async def __call__(self, tool: str, arguments: Mapping[str, Any]) -> Any:
+        """The tool's structured result.
+
+        Raises:
+            CenobyError: the pipeline refused the call, or the tool failed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grants:
+    """What the colony hands to a MAD that it did not ship with; there is nothing ambient beside it.
+
+    Attributes:
+        clock: the time.
+        files: a directory of the MAD's own, made when first asked for.
+        secret: reads a secret by name; refused unless the secret names this MAD as a reader.
+        fetch: `(url) -> (status, content type, body)` through the egress guard.
+        call_tool: calls another tool as this MAD.
+    """
+
+    clock: Clock
+    files: Callable[[], Path]
+    secret: Callable[[str], Awaitable[str]]
+    fetch: Callable[[str], Awaitable[tuple[int, str, bytes]]]
+    call_tool: ToolCaller
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceKind:
+    """A family of MCP resources that one tool reads.
+
+    Attributes:
+        template: RFC 6570 level 1 URI template, e.g. `cenoby://conversations/{conversation}`; a plain URI
+            for one resource.
+        name, title, description, mime_type: as MCP lists them.
+        tool: canonical name of the reading tool; reading the resource is a call of it, through the pipeline.
+        arguments: further fixed arguments of that call; the template's variables are added by name.
+        list_tool: canonical name of a tool that lists what there is, where there is one; its result has the key
+            `list_key`, a list of objects whose `id` fills the template's one variable and whose `name` is shown.
+    """
+
+    template: str
+    name: str
+    description: str
+    tool: str
+    title: str = ""
+    mime_type: str = "application/json"
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    list_tool: str = ""
+    list_key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """An MCP prompt of a MAD.
+
+    Attributes:
+        name: name within the colony.
+        arguments: (name, description, required) of each argument.
+        render: arguments in, MCP prompt messages out, as plain JSON types.
+        complete: `(argument, text so far) -> suggestions`.
+    """
+
+    name: str
+    description: str
+    render: Callable[[Mapping[str, str]], Awaitable[list[dict[str, Any]]]]
+    title: str = ""
+    arguments: Sequence[tuple[str, str, bool]] = ()
+    complete: Callable[[str, str], Awaitable[list[str]]] | None = None
+
+
+class Mad:
+    """Base of all MADs. Subclasses set `name` and `summary` and declare tools with `@tool`."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str] = ""
+
+    @classmethod
+    def create(cls, grants: Grants) -> Self:
+        """Make the MAD from what the colony grants; MADs that need something keep it from here."""
+        del grants
+        return cls()
+
+    async def start(self) -> None:
+        """Called once before the first call."""
+
+    async def stop(self) -> None:
+        """Called once after the last call."""
+
+    def resources(self) -> Sequence[ResourceKind]:
+        """MCP resources that this MAD's tools read."""
+        return ()
+
+    def prompts(self) -> Sequence[Prompt]:
+        """MCP prompts that this MAD offers."""
+        return ()

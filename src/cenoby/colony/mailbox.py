@@ -1,0 +1,107 @@
+"""The mailbox of a MAD: how many of its calls run at once, and in which order the others wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cenoby.kernel.clock import Clock
+from cenoby.kernel.envelope import Priority
+from cenoby.kernel.errors import Unavailable
+from cenoby.kernel.settings import MailboxSettings
+
+T = TypeVar("T")
+
+_AGEING_NS = 2_000_000_000
+"""A message that waited this long counts as one lane better, so that bulk work is served at last."""
+
+
+class ColonyUnavailable(Unavailable):
+    """The colony takes no such call at the moment."""
+
+    codes = {
+        "mailbox_full": "Too many calls wait for this MAD; try again after `retry_after` seconds.",
+        "colony_stopping": "The colony is stopping and takes no new calls; try again when it is back.",
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxState:
+    """What `status` shows of a mailbox: calls under way, calls waiting, and how many were turned away."""
+
+    running: int
+    waiting: int
+    refused: int
+
+
+class Mailbox:
+    """Priority lanes in front of a limited number of running calls.
+
+    A call that finds a free place and nobody waiting runs at once, without a queue or a task in between; the others
+    wait in the lane of their priority, and lanes age (`_AGEING_NS`).
+    """
+
+    def __init__(self, mad: str, settings: MailboxSettings, clock: Clock) -> None:
+        self._mad = mad
+        self._concurrency = settings.concurrency
+        self._depth = settings.depth
+        self._clock = clock
+        self._lanes: dict[Priority, deque[tuple[int, asyncio.Future[None]]]] = {lane: deque() for lane in Priority}
+        self._running = 0
+        self._waiting = 0
+        self._refused = 0
+
+    def state(self) -> MailboxState:
+        return MailboxState(self._running, self._waiting, self._refused)
+
+    async def run(self, priority: Priority, work: Callable[[], Awaitable[T]]) -> T:
+        """Do `work` when its turn comes.
+
+        Raises:
+            ColonyUnavailable: as many calls wait already as may.
+        """
+        if self._running < self._concurrency and not self._waiting:
+            self._running += 1
+        else:
+            await self._wait(priority)
+        try:
+            return await work()
+        finally:
+            self._running -= 1
+            self._wake()
+
+    async def _wait(self, priority: Priority) -> None:
+        if self._waiting >= self._depth:
+            self._refused += 1
+            raise ColonyUnavailable(
+                "mailbox_full",
+                f"{self._waiting} calls wait for {self._mad} already; try again in a second.",
+                retry_after=1.0,
+            )
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._lanes[priority].append((self._clock.monotonic_ns(), turn))
+        self._waiting += 1
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                # The place was handed over in the moment the caller gave up: pass it on.
+                self._running -= 1
+                self._wake()
+            raise
+
+    def _wake(self) -> None:
+        while self._waiting and self._running < self._concurrency:
+            _, turn = self._best_lane().popleft()
+            self._waiting -= 1
+            if not turn.done():
+                self._running += 1
+                turn.set_result(None)
+
+    def _best_lane(self) -> deque[tuple[int, asyncio.Future[None]]]:
+        now = self._clock.monotonic_ns()
+        heads = ((priority - (now - lane[0][0]) / _AGEING_NS, lane) for priority, lane in self._lanes.items() if lane)
+        return min(heads, key=lambda head: head[0])[1]

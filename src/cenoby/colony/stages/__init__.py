@@ -1,0 +1,47 @@
+"""The stages of the pipeline, one file each; `colony/pipeline.py` lists them in order."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from cenoby.access.approvals import Approvals
+from cenoby.access.ledger import Ledger
+from cenoby.access.limits import RateLimits
+from cenoby.access.roles import RoleTable
+from cenoby.access.tokens import Identities
+from cenoby.colony.host import Host
+from cenoby.colony.invocation import Invocation
+from cenoby.kernel.clock import Clock
+from cenoby.kernel.settings import LimitSettings
+from cenoby.protection.redact import Redactor
+from cenoby.store.journal import Journal
+from cenoby.telemetry.metrics import Metrics
+from cenoby.telemetry.recorder import Recorder
+
+ConductGate = Callable[[Invocation], Awaitable[None]]
+"""Says whether the caller may act at all just now; raises a CenobyError where not."""
+
+
+async def pass_all(invocation: Invocation) -> None:
+    """The conduct gate of a colony without behavioural governance."""
+    del invocation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What the stages work with; `app` fills it in."""
+
+    clock: Clock
+    host: Host
+    journal: Journal
+    identities: Identities
+    limits: RateLimits
+    limit_settings: LimitSettings
+    roles: RoleTable
+    approvals: Approvals
+    ledger: Ledger
+    redactor: Redactor
+    metrics: Metrics
+    recorder: Recorder
+    conduct: ConductGate = field(default=pass_all)

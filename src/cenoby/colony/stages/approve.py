@@ -1,0 +1,32 @@
+"""approve: must a person decide first, and has one."""
+
+from __future__ import annotations
+
+import hashlib
+
+from cenoby.colony.invocation import Invocation
+from cenoby.colony.stages import Ports
+from cenoby.colony.stages.journalled import shown_arguments
+
+
+class Approve:
+    """Parks a call whose action type needs a person, until an approval for these exact arguments is there."""
+
+    name = "approve"
+
+    def __init__(self, ports: Ports) -> None:
+        self._approvals = ports.approvals
+        self._redactor = ports.redactor
+
+    async def __call__(self, invocation: Invocation) -> None:
+        if not self._approvals.needs(invocation.action):
+            return
+        invocation.allowed = False
+        approval = await self._approvals.check(
+            invocation.caller,
+            invocation.target.name,
+            invocation.action,
+            hashlib.sha256(invocation.canonical).hexdigest(),
+            shown_arguments(invocation, self._redactor),
+        )
+        invocation.approval, invocation.allowed = approval or "", True

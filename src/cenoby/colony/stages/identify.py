@@ -1,0 +1,22 @@
+"""identify: who calls."""
+
+from __future__ import annotations
+
+from cenoby.access.principals import Principal
+from cenoby.colony.invocation import Invocation
+from cenoby.colony.stages import Ports
+
+
+class Identify:
+    """Turns the credential into a principal. A call from inside brings its principal with it."""
+
+    name = "identify"
+
+    def __init__(self, ports: Ports) -> None:
+        self._identities = ports.identities
+
+    async def __call__(self, invocation: Invocation) -> None:
+        credential = invocation.credential
+        invocation.principal = (
+            credential if isinstance(credential, Principal) else self._identities.authenticate(credential)
+        )

@@ -1,0 +1,239 @@
+"""The `@tool` declaration: a typed method of a MAD becomes a tool with schemas, an action type and limits."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+
+from cenoby.access.actions import RiskTier, require_action, tier_of
+from cenoby.kernel.envelope import Priority
+from cenoby.kernel.errors import InvalidInput
+
+Effect = Literal["reads", "writes", "outside"]
+"""What a call changes: nothing, something inside the colony, or something beyond it."""
+
+Method = TypeVar("Method", bound=Callable[..., Awaitable[Any]])
+
+_DECLARATION = "__cenoby_tool__"
+_SEGMENT = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_LONGEST_NAME = 48
+
+
+class CallInvalid(InvalidInput):
+    """A call that cannot be made as it stands."""
+
+    codes = {
+        "arguments_invalid": "The arguments do not fit the tool's input schema; the message names the place.",
+        "tool_unknown": "No hosted MAD has a tool of that name; the message names near ones.",
+        "client_feature_missing": "The client does not support what the tool needs (elicitation, sampling).",
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContent:
+    """A result that is not structured data: MCP content blocks as plain JSON types (text, image, audio, resource).
+
+    A tool whose return annotation is `ToolContent` has no output schema.
+    """
+
+    blocks: list[dict[str, Any]]
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """What a MAD's author says about one tool; see `tool` for the meaning of each field."""
+
+    action: str
+    effect: Effect
+    idempotent: bool
+    title: str
+    timeout: float
+    risk: RiskTier
+    sensitive: frozenset[str]
+    sensitive_result: bool
+    cost: str | None
+    priority: Priority
+
+
+def tool(
+    action: str,
+    *,
+    effect: Effect,
+    idempotent: bool | None = None,
+    title: str = "",
+    timeout: float = 30.0,
+    risk: RiskTier | None = None,
+    sensitive: tuple[str, ...] = (),
+    sensitive_result: bool = False,
+    cost: str | None = None,
+    priority: Priority = Priority.INTERACTIVE,
+) -> Callable[[Method], Method]:
+    """Declare a method of a `Mad` as a tool.
+
+    The method takes `call: Call` and then its typed arguments, and returns a frozen dataclass (or `ToolContent`). Its
+    docstring's first paragraph is the tool's description.
+
+    Args:
+        action: the action type `category:action` that policy decides on.
+        effect: whether it reads, writes inside the colony, or acts outside it.
+        idempotent: whether doing it twice is the same as doing it once; True for reading tools unless said otherwise.
+        title: a name for people.
+        timeout: seconds after which the call ends as a fault.
+        risk: risk tier, where it is not that of the action type.
+        sensitive: names of arguments whose values are never journalled.
+        sensitive_result: the result is neither journalled nor redacted (a secret that was asked for).
+        cost: name of a method `(arguments: dict) -> int` that bounds the price of a call in micro-US-dollars.
+        priority: the mailbox lane its calls wait in.
+
+    Raises:
+        ValueError: the action type is not registered.
+    """
+    declaration = Declaration(
+        action=require_action(action),
+        effect=effect,
+        idempotent=effect == "reads" if idempotent is None else idempotent,
+        title=title,
+        timeout=timeout,
+        risk=risk or tier_of(action),
+        sensitive=frozenset(sensitive),
+        sensitive_result=sensitive_result,
+        cost=cost,
+        priority=priority,
+    )
+
+    def mark(method: Method) -> Method:
+        setattr(method, _DECLARATION, declaration)
+        return method
+
+    return mark
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One tool of one hosted MAD, ready to be listed and called.
+
+    Attributes:
+        name: canonical name, `mads.<mad>.<verb_noun>`.
+        mad: name of the MAD; also the namespace of limits.
+        says: what its author declared.
+        description: first paragraph of the docstring.
+        arguments_model: pydantic model of the arguments; unknown arguments are errors.
+        returns: return annotation.
+        run: the bound method `(call, **arguments)`.
+        estimate: bound cost method, where one is declared.
+    """
+
+    name: str
+    mad: str
+    says: Declaration
+    description: str
+    arguments_model: type[BaseModel]
+    returns: Any
+    run: Callable[..., Awaitable[Any]]
+    estimate: Callable[[Mapping[str, Any]], int] | None
+
+    @cached_property
+    def input_schema(self) -> dict[str, Any]:
+        """JSON Schema (2020-12) of the arguments."""
+        schema = self.arguments_model.model_json_schema()
+        schema.pop("title", None)
+        schema.setdefault("properties", {})
+        return schema
+
+    @cached_property
+    def output_schema(self) -> dict[str, Any] | None:
+        """JSON Schema of the structured result; None where the tool answers with content blocks."""
+        if self.returns is ToolContent:
+            return None
+        schema = TypeAdapter(self.returns).json_schema(mode="serialization")
+        if schema.get("type") != "object":
+            raise TypeError(f"{self.name} must return an object (a frozen dataclass) or ToolContent")
+        schema.pop("title", None)
+        return schema
+
+    def parse(self, canonical: bytes) -> dict[str, Any]:
+        """Typed arguments from their JSON.
+
+        Raises:
+            CallInvalid: a required one is missing, one has the wrong type, or one is unknown.
+        """
+        try:
+            model = self.arguments_model.__pydantic_validator__.validate_json(canonical, strict=True)
+        except ValidationError as error:
+            problems = "; ".join(
+                _explain(cast(Mapping[str, Any], item)) for item in error.errors(include_url=False)[:5]
+            )
+            raise CallInvalid(
+                "arguments_invalid", f"{problems}. The input schema of {self.name} says what fits."
+            ) from None
+        return dict(model.__dict__)
+
+
+def tools_of(mad: object, mad_name: str) -> list[Tool]:
+    """The declared tools of a MAD, in the order of its source.
+
+    Raises:
+        TypeError: a tool's name, arguments or result cannot be published.
+    """
+    found: list[Tool] = []
+    for attribute, function in _declared(type(mad)):
+        found.append(_build(mad, mad_name, attribute, function))
+    return found
+
+
+def _declared(cls: type) -> list[tuple[str, Callable[..., Any]]]:
+    seen: dict[str, Callable[..., Any]] = {}
+    for base in reversed(cls.__mro__):
+        for attribute, value in vars(base).items():
+            if hasattr(value, _DECLARATION):
+                seen[attribute] = value
+    return list(seen.items())
+
+
+def _build(mad: object, mad_name: str, attribute: str, function: Callable[..., Any]) -> Tool:
+    name = f"mads.{mad_name}.{attribute}"
+    if not all(_SEGMENT.fullmatch(part) for part in (mad_name, attribute)):
+        raise TypeError(f"{name}: segments are lower-case words joined by single underscores")
+    if len(name) + 2 > _LONGEST_NAME:
+        raise TypeError(f"{name}: longer than {_LONGEST_NAME - 2} characters, which some clients refuse")
+    if not inspect.iscoroutinefunction(function):
+        raise TypeError(f"{name}: a tool is an async method, so that it cannot block the loop")
+    says = cast(Declaration, getattr(function, _DECLARATION))
+    hints = typing.get_type_hints(function, include_extras=True)
+    parameters = list(inspect.signature(function).parameters.values())[2:]
+    missing = says.sensitive - {parameter.name for parameter in parameters}
+    if missing:
+        raise TypeError(f"{name}: sensitive names {sorted(missing)} are not arguments")
+    fields: dict[str, Any] = {
+        parameter.name: (hints[parameter.name], ... if parameter.default is parameter.empty else parameter.default)
+        for parameter in parameters
+    }
+    model = create_model(f"{attribute}_arguments", __config__=ConfigDict(extra="forbid"), **fields)
+    return Tool(
+        name=name,
+        mad=mad_name,
+        says=says,
+        description=_first_paragraph(function),
+        arguments_model=model,
+        returns=hints["return"],
+        run=getattr(mad, attribute),
+        estimate=getattr(mad, says.cost) if says.cost else None,
+    )
+
+
+def _first_paragraph(function: Callable[..., Any]) -> str:
+    text = inspect.getdoc(function) or ""
+    return " ".join(text.split("\n\n", 1)[0].split())
+
+
+def _explain(item: Mapping[str, Any]) -> str:
+    place = ".".join(str(part) for part in item["loc"]) or "arguments"
+    return f"{place}: {item['msg']}"
