@@ -1,0 +1,1 @@
+"""How things travel: the `MessageBus` contract and its transports, chosen by a URL."""

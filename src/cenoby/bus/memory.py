@@ -1,0 +1,242 @@
+"""The bus within one process.
+
+Values pass by reference, or with `codec=True` through msgpack and back: as they would reach another process, so that a
+colony that works on the one works on a bus with a network in between. A request calls its responder directly, in the
+caller's task: no hop, no queue, and a timer only once the responder waits for something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import types
+from collections import deque
+from collections.abc import Generator, Iterator
+from functools import partial
+from itertools import cycle
+from typing import Any
+
+from cenoby.bus.contract import DEFAULT_DEPTH, BusUnavailable, Handler, check_subject, matches
+from cenoby.bus.wire import (
+    decode_envelope,
+    decode_reply,
+    encode_answer,
+    encode_envelope,
+    encode_error,
+    responder_failed,
+)
+from cenoby.kernel.clock import Clock, SystemClock
+from cenoby.kernel.envelope import Envelope
+from cenoby.kernel.errors import CenobyError
+
+_ROUTES_KEPT = 8192
+_CLOSE_SECONDS = 5.0
+_log = logging.getLogger(__name__)
+
+
+class MemorySubscription:
+    """One handler, its bounded queue, and the task that feeds the one from the other."""
+
+    def __init__(self, bus: MemoryBus, subject: str, handler: Handler, group: str, depth: int) -> None:
+        self.subject = subject
+        self.pattern = check_subject(subject, pattern=True)
+        self.handler = handler
+        self.group = group
+        self.dropped = 0
+        self._bus = bus
+        self._depth = depth
+        self._queue: deque[Envelope | bytes] = deque()
+        self._wake = asyncio.Event()
+        self._closed = False
+        self._task = asyncio.create_task(self._consume(), name=f"bus:{subject}")
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    def offer(self, item: Envelope | bytes) -> bool:
+        """Queue `item`, or drop it when the queue is full; true when the consumer lags and should get a turn."""
+        queue = self._queue
+        if len(queue) >= self._depth:
+            self.dropped += 1
+            return True
+        queue.append(item)
+        if len(queue) == 1:
+            self._wake.set()
+        return len(queue) * 2 > self._depth
+
+    async def close(self) -> None:
+        self._bus.forget(self)
+        self._closed = True
+        self._queue.clear()
+        self._wake.set()
+        if self._task is not asyncio.current_task():
+            _, unfinished = await asyncio.wait((self._task,), timeout=_CLOSE_SECONDS)
+            if unfinished:
+                self._task.cancel()
+                await asyncio.wait((self._task,))
+
+    async def _consume(self) -> None:
+        queue = self._queue
+        while not self._closed:
+            if not queue:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            item = queue.popleft()
+            try:
+                await self.handler(item if isinstance(item, Envelope) else decode_envelope(item))
+            except Exception:  # noqa: BLE001 - whatever one envelope does to a handler, the next one is delivered
+                _log.exception("bus handler failed", extra={"subject": self.subject})
+
+
+class _Route:
+    """Where the envelopes of one subject go."""
+
+    __slots__ = ("groups", "listeners", "responders")
+
+    def __init__(self, found: list[MemorySubscription]) -> None:
+        members: dict[tuple[str, str], list[MemorySubscription]] = {}
+        for one in found:
+            if one.group:
+                members.setdefault((one.subject, one.group), []).append(one)
+        self.listeners = [one for one in found if not one.group]
+        self.groups = [cycle(group) for group in members.values()]
+        grouped = [one.handler for one in found if one.group]
+        self.responders: Iterator[Handler] | None = cycle(grouped) if grouped else None
+
+
+class MemoryBus:
+    """A `MessageBus` for one process and one event loop.
+
+    Args:
+        clock: tells the wall time that deadlines are compared with.
+        codec: pass everything through its bytes, errors included.
+    """
+
+    def __init__(self, *, clock: Clock | None = None, codec: bool = False) -> None:
+        self._clock = clock or SystemClock()
+        self._codec = codec
+        self._closed = False
+        self._subscriptions: list[MemorySubscription] = []
+        self._routes: dict[str, _Route] = {}
+
+    async def publish(self, envelope: Envelope) -> None:
+        route = self._routes.get(envelope.recipient) or self._find(envelope.recipient)
+        item = encode_envelope(envelope) if self._codec else envelope
+        lagging = False
+        for one in route.listeners:
+            lagging |= one.offer(item)
+        for members in route.groups:
+            lagging |= next(members).offer(item)
+        if lagging:
+            await asyncio.sleep(0)
+
+    async def subscribe(
+        self, subject: str, handler: Handler, *, group: str = "", depth: int = DEFAULT_DEPTH
+    ) -> MemorySubscription:
+        self._check_open()
+        subscription = MemorySubscription(self, subject, handler, group, depth)
+        self._subscriptions.append(subscription)
+        self._routes.clear()
+        return subscription
+
+    async def request(self, envelope: Envelope) -> Any:
+        route = self._routes.get(envelope.recipient) or self._find(envelope.recipient)
+        if route.responders is None:
+            raise BusUnavailable(
+                "bus_no_responder", f"Nobody answers on {envelope.recipient} now; try again shortly.", retry_after=1.0
+            )
+        handler = next(route.responders)
+        if self._codec:
+            handler = _through_codec(handler)
+        try:
+            if not envelope.deadline_ns:
+                return await handler(envelope)
+            return await self._bounded(handler, envelope)
+        except CenobyError:
+            raise
+        except Exception as error:  # the caller gets one typed fault for whatever a responder may raise
+            _log.exception("bus responder failed", extra={"subject": envelope.recipient})
+            raise responder_failed(error) from error
+
+    async def close(self) -> None:
+        self._closed = True
+        self._routes.clear()
+        await asyncio.gather(*(one.close() for one in tuple(self._subscriptions)))
+
+    def forget(self, subscription: MemorySubscription) -> None:
+        """Route nothing more to `subscription`; called by its own `close`."""
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+            self._routes.clear()
+
+    def _find(self, recipient: str) -> _Route:
+        self._check_open()
+        names = check_subject(recipient, pattern=False)
+        route = _Route([one for one in self._subscriptions if matches(one.pattern, names)])
+        if len(self._routes) >= _ROUTES_KEPT:
+            self._routes.clear()
+        self._routes[recipient] = route
+        return route
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BusUnavailable("bus_closed", "The bus is closed; the colony is stopping.")
+
+    async def _bounded(self, handler: Handler, envelope: Envelope) -> Any:
+        seconds = (envelope.deadline_ns - self._clock.now_ns()) / 1e9
+        if seconds <= 0:
+            raise _deadline(envelope)
+        steps = handler(envelope).__await__()
+        try:
+            waits_for = next(steps)
+        except StopIteration as finished:
+            return finished.value
+        # A timer costs more than most answers, so it is set only for a responder that did not answer at once.
+        timeout = asyncio.timeout(seconds)
+        try:
+            async with timeout:
+                return await _resume(steps, waits_for)
+        except TimeoutError:
+            if timeout.expired():
+                raise _deadline(envelope) from None
+            raise
+
+
+@types.coroutine
+def _resume(steps: Generator[Any, Any, Any], waits_for: Any) -> Generator[Any, Any, Any]:
+    """The rest of an awaitable whose first step was taken already and waits for `waits_for`."""
+    while True:
+        try:
+            sent = yield waits_for
+        except BaseException as thrown:  # noqa: BLE001 - a cancellation too is for the steps to handle
+            advance = partial(steps.throw, thrown)
+        else:
+            advance = partial(steps.send, sent)
+        try:
+            waits_for = advance()
+        except StopIteration as finished:
+            return finished.value
+
+
+def _deadline(envelope: Envelope) -> BusUnavailable:
+    return BusUnavailable(
+        "bus_deadline", f"No answer from {envelope.recipient} before the deadline; try again.", retry_after=1.0
+    )
+
+
+def _through_codec(handler: Handler) -> Handler:
+    async def answer(envelope: Envelope) -> Any:
+        return decode_reply(await _answer_encoded(handler, encode_envelope(envelope)))
+
+    return answer
+
+
+async def _answer_encoded(handler: Handler, request: bytes) -> bytes:
+    try:
+        return encode_answer(await handler(decode_envelope(request)))
+    except Exception as error:  # noqa: BLE001 - goes back to the caller as bytes, as from another process
+        if not isinstance(error, CenobyError):
+            _log.exception("bus responder failed")
+        return encode_error(error)

@@ -1,0 +1,80 @@
+"""What is particular to the in-process bus: references, the forced codec, and its URL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from cenoby.bus.connect import connect_bus
+from cenoby.bus.contract import BusInvalid
+from cenoby.bus.wire import ErrorForm, rebuild_error
+from cenoby.kernel.envelope import Envelope
+from cenoby.kernel.errors import Refused
+
+
+class Parcel(msgspec.Struct, frozen=True):
+    """A payload."""
+
+    weight: int
+
+
+def envelope(payload: Any) -> Envelope:
+    return Envelope(
+        id="1", tenant="default", correlation="c", sender="s", recipient="main.default.mad.echo", event="parcel.v1",
+        payload=payload,
+    )  # fmt: skip
+
+
+async def echo(one: Envelope) -> Any:
+    return one.payload
+
+
+async def test_memory_passes_by_reference() -> None:
+    """`memory://` copies nothing."""
+    bus = await connect_bus("memory://")
+    await bus.subscribe("main.default.mad.echo", echo, group="echo")
+    parcel = Parcel(3)
+    assert await bus.request(envelope(parcel)) is parcel
+    await bus.close()
+
+
+async def test_codec_passes_the_plain_form() -> None:
+    """`memory://?codec=msgpack` hands over what another process would see, and refuses what could not get there."""
+    bus = await connect_bus("memory://?codec=msgpack")
+    await bus.subscribe("main.default.mad.echo", echo, group="echo")
+    assert await bus.request(envelope(Parcel(3))) == {"weight": 3}
+    for operation in (bus.publish, bus.request):
+        with pytest.raises(BusInvalid) as caught:
+            await operation(envelope(object()))
+        assert caught.value.code == "bus_payload_invalid"
+    await bus.close()
+
+
+async def test_codec_refuses_an_answer_without_plain_form() -> None:
+    """A responder that returns what no wire carries is found with the codec forced."""
+
+    async def odd(_: Envelope) -> object:
+        return object()
+
+    bus = await connect_bus("memory://?codec=msgpack")
+    await bus.subscribe("main.default.mad.echo", odd, group="echo")
+    with pytest.raises(BusInvalid):
+        await bus.request(envelope(None))
+    await bus.close()
+
+
+def test_error_of_a_newer_node_keeps_family_and_code() -> None:
+    """A code that nobody here declares arrives as its family's class."""
+    error = rebuild_error(ErrorForm(code="from_the_future", message="No.", family="refused", retry_after=2.0))
+    assert isinstance(error, Refused)
+    assert error.to_wire() == {"code": "from_the_future", "message": "No.", "family": "refused", "retry_after": 2.0}
+    assert not Refused.codes
+
+
+@pytest.mark.parametrize("url", ["memory://?codec=pickle", "memory://?x=1", "memory://host", "carrier-pigeon://", ""])
+async def test_unknown_bus_url(url: str) -> None:
+    """A URL that names no transport, or an option it does not have, is refused at start."""
+    with pytest.raises(BusInvalid):
+        await connect_bus(url)
