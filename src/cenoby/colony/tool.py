@@ -184,12 +184,13 @@ def tools_of(mad: object, mad_name: str) -> list[Tool]:
         TypeError: a tool's name, arguments or result cannot be published.
     """
     found: list[Tool] = []
-    for attribute, function in _declared(type(mad)):
+    for attribute, function in declared_methods(type(mad)):
         found.append(_build(mad, mad_name, attribute, function))
     return found
 
 
-def _declared(cls: type) -> list[tuple[str, Callable[..., Any]]]:
+def declared_methods(cls: type) -> list[tuple[str, Callable[..., Any]]]:
+    """Name and function of every `@tool` method of a class, in the order of its source."""
     seen: dict[str, Callable[..., Any]] = {}
     for base in reversed(cls.__mro__):
         for attribute, value in vars(base).items():

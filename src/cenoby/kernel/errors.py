@@ -128,3 +128,18 @@ def error_codes() -> dict[str, tuple[type[CenobyError], str]]:
                 raise ValueError(f"{cls.__name__} and {found[code][0].__name__} both declare {code!r}")
             found[code] = (cls, meaning)
     return dict(sorted(found.items()))
+
+
+def error_from_wire(wire: Mapping[str, Any]) -> CenobyError:
+    """The error that `CenobyError.to_wire` described, as the class that declares its code.
+
+    Where nobody here declares the code (a newer node, a colony asked by an older command), it is its family's own class.
+    """
+    code, message = str(wire.get("code", "unknown")), str(wire.get("message", ""))
+    declared = error_codes().get(code)
+    cls = declared[0] if declared else FAMILIES.get(str(wire.get("family")), Fault)
+    error = cls.__new__(cls)
+    if declared is None:
+        vars(error)["codes"] = {code: message}
+    CenobyError.__init__(error, code, message, retry_after=wire.get("retry_after"), details=wire.get("details"))
+    return error

@@ -134,7 +134,7 @@ class VaultSettings(Section):
     """Where the key that protects all secrets comes from."""
 
     key: Literal["file", "keyring", "env"] = "file"
-    """`file`: DATA/master.key, mode 0600, made at first start; `keyring`: the system key store; `env`: CENOBY_MASTER_KEY."""
+    """`file`: DATA/master.key, mode 0600, made at first start; `keyring`: the system key store; `env`: a variable."""
 
 
 class SandboxSettings(Section):
@@ -180,7 +180,7 @@ class TelemetrySettings(Section):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
-    spans: Count = 20_000
+    spans: Count = 4_000
     """Finished calls whose spans are kept in memory."""
     otlp_endpoint: str | None = None
     """OTLP/HTTP traces URL, e.g. `http://127.0.0.1:4318/v1/traces`; needs the `otlp` extra."""

@@ -1,0 +1,1 @@
+"""Documentation; the generated part of it comes from `docs/generate.py`."""

@@ -1,0 +1,44 @@
+"""`cenoby up`: the life of a colony's process, from the lock on its data to the last drained call."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+import uvloop
+
+from cenoby.app.composition import open_colony
+from cenoby.app.data_dir import announce as write_address
+from cenoby.app.data_dir import owned, withdraw
+from cenoby.kernel.clock import SystemClock
+from cenoby.kernel.settings import Settings
+
+
+def serve_colony(settings: Settings, announce: Callable[[str], None]) -> int:
+    """Run a colony until SIGINT or SIGTERM; returns the exit code.
+
+    Args:
+        settings: what it is told.
+        announce: told the one ready line.
+
+    Raises:
+        CenobyError: it cannot start; the message says what to do.
+    """
+    with owned(settings.data):
+        uvloop.run(_serve(settings, announce))
+    return 0
+
+
+async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop.set)
+    async with open_colony(settings, SystemClock()) as colony, colony.serve() as url:
+        write_address(settings.data, url)
+        try:
+            announce(f"ready {url} token {settings.data / 'admin.token'}")
+            await stop.wait()
+        finally:
+            withdraw(settings.data)
