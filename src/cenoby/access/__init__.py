@@ -1,0 +1,1 @@
+"""What an agent may use: identities and tokens, action types, roles, limits, budgets, approvals."""

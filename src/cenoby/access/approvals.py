@@ -1,0 +1,219 @@
+"""Approvals: calls that wait until a person says yes to exactly these arguments.
+
+A request is bound to agent, tool and the digest of the arguments. It is decided once, by another agent than the one
+that asks; a yes lets one call through, and all of it outlasts a restart. There is no approval by time-out.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from cenoby.access import records
+from cenoby.access.limits import LimitExceeded
+from cenoby.access.principals import Principal
+from cenoby.access.records import Approval
+from cenoby.access.roles import AccessRefused
+from cenoby.kernel.clock import Clock
+from cenoby.kernel.ids import new_id
+from cenoby.kernel.settings import ApprovalSettings
+from cenoby.store.database import Database
+
+MAX_PENDING = 100
+"""Undecided requests of one agent; more would bury the person who decides."""
+LONGEST_REASON = 2000
+"""Characters of a decision's reason that are kept."""
+
+
+class Approvals:
+    """All requests for approval.
+
+    Args:
+        database: where they last.
+        clock: decides what has expired.
+        settings: which actions need a person, and for how long a request and an unused yes or no hold.
+    """
+
+    def __init__(self, database: Database, clock: Clock, settings: ApprovalSettings) -> None:
+        self._database = database
+        self._clock = clock
+        self._required = frozenset(settings.require)
+        self._open_ns = settings.expire_minutes * 60_000_000_000
+
+    def needs(self, action: str) -> bool:
+        """Whether a person must approve the action type: it, its category (`deploy` or `deploy:*`) or `*` is required.
+
+        Reading and deciding requests never does, or nobody could decide the first one.
+        """
+        category = action.partition(":")[0]
+        if category == "approval":
+            return False
+        return not self._required.isdisjoint((action, category, f"{category}:*", "*"))
+
+    async def check(
+        self, principal: Principal, tool: str, action: str, arguments_digest: str, summary: Any
+    ) -> str | None:
+        """Use up the approval of this very call, or ask for one.
+
+        Args:
+            principal, tool, action: who wants to do what.
+            arguments_digest: SHA-256 of the exact arguments.
+            summary: what a person is shown of them, plain JSON types without secrets.
+
+        Returns:
+            The id of the approval that was used; None where the action needs none.
+
+        Raises:
+            AccessRefused: `approval_pending` (with `approval_id` in the details) until somebody decides, and
+                `approval_denied` once they said no, until that lapses.
+            LimitExceeded: `approvals_full`.
+            StoreUnavailable: it could not be made durable; the call does not go through.
+        """
+        if not self.needs(action):
+            return None
+        now_ns = self._clock.now_ns()
+        request = Approval(
+            id=new_id(),
+            tenant=principal.tenant,
+            agent=principal.agent,
+            tool=tool,
+            action=action,
+            digest=arguments_digest,
+            summary=summary,
+            status="pending",
+            created_ns=now_ns,
+            expires_ns=now_ns + self._open_ns,
+        )
+        found = await self._database.write(lambda connection: _claim(connection, request))
+        if found is None:
+            raise LimitExceeded(
+                "approvals_full",
+                f"{principal.agent!r} has {MAX_PENDING} undecided requests; have some of them decided first.",
+            )
+        if found.status == "approved":
+            return found.id
+        raise _denied(found) if found.status == "denied" else _pending(found)
+
+    async def list(
+        self, tenant: str, *, pending: bool = False, before: str = "", limit: int = 100
+    ) -> tuple[Approval, ...]:
+        """Requests of a tenant, newest first.
+
+        Args:
+            tenant: whose.
+            pending: only those that can still be decided.
+            before: id of the last request of the page before; empty for the first page.
+            limit: most requests on a page.
+        """
+        now_ns = self._clock.now_ns()
+        return tuple(
+            await self._database.read(
+                lambda connection: records.read_approvals(
+                    connection, tenant, pending=pending, before=before, limit=limit, now_ns=now_ns
+                )
+            )
+        )
+
+    async def get(self, approval_id: str, tenant: str) -> Approval:
+        """One request as it stands.
+
+        Raises:
+            AccessRefused: `approval_unknown`.
+        """
+        now_ns = self._clock.now_ns()
+        found = await self._database.read(
+            lambda connection: records.read_approval(connection, tenant, approval_id, now_ns)
+        )
+        if found is None:
+            raise _unknown(approval_id)
+        return found
+
+    async def decide(self, approval_id: str, approver: Principal, approve: bool, reason: str = "") -> Approval:
+        """Say yes or no, once and for all. Whether the approver may decide at all its roles say (`approval:decide`).
+
+        Args:
+            approval_id: which request of the approver's tenant.
+            approver: who decides; not the agent that asks.
+            approve: yes or no.
+            reason: free text for the agent and the record; the first `LONGEST_REASON` characters are kept.
+
+        Returns:
+            The request as decided. A yes must be used, and a no lapses, within the settings' `expire_minutes` from now.
+
+        Raises:
+            AccessRefused: `approval_unknown`, `approval_own`, or `approval_decided` when somebody was quicker or time
+                ran out.
+            StoreUnavailable: it could not be made durable; nothing is decided.
+        """
+        now_ns = self._clock.now_ns()
+
+        def work(connection: sqlite3.Connection) -> tuple[Approval | None, bool]:
+            request = records.read_approval(connection, approver.tenant, approval_id, now_ns)
+            if request is None:
+                return None, False
+            decided = msgspec.structs.replace(
+                request,
+                status="approved" if approve else "denied",
+                decided_by=approver.agent,
+                decided_ns=now_ns,
+                reason=reason[:LONGEST_REASON],
+                expires_ns=now_ns + self._open_ns,
+            )
+            won = records.decide_approval(connection, decided)
+            return (decided if won else request), won
+
+        found, won = await self._database.write(work)
+        if found is None:
+            raise _unknown(approval_id)
+        if not won:
+            raise _not_decidable(found, approver)
+        return found
+
+
+def _claim(connection: sqlite3.Connection, request: Approval) -> Approval | None:
+    """The open request for the same call, used up if approved; `request` itself if there is none; None if too many."""
+    now_ns = request.created_ns
+    found = records.open_approval(connection, request.tenant, request.agent, request.tool, request.digest, now_ns)
+    if found is None:
+        if records.count_pending(connection, request.tenant, request.agent, now_ns) >= MAX_PENDING:
+            return None
+        records.add_approval(connection, request)
+        return request
+    if found.status == "approved":
+        records.use_approval(connection, found.id, now_ns)
+    return found
+
+
+def _pending(request: Approval) -> AccessRefused:
+    return AccessRefused(
+        "approval_pending",
+        f"{request.tool} needs a person's approval ({request.action}): request {request.id} waits for one. Repeat the "
+        "call with exactly these arguments once it is approved.",
+        details={"approval_id": request.id},
+    )
+
+
+def _denied(request: Approval) -> AccessRefused:
+    return AccessRefused(
+        "approval_denied",
+        f"{request.decided_by!r} said no to this call of {request.tool}; the reason is in the details, as data. "
+        "Do something else, or speak with them.",
+        details={"approval_id": request.id, "reason": request.reason},
+    )
+
+
+def _unknown(approval_id: str) -> AccessRefused:
+    return AccessRefused("approval_unknown", f"There is no request {approval_id!r}; list those that are open.")
+
+
+def _not_decidable(request: Approval, approver: Principal) -> AccessRefused:
+    if request.status == "pending" and request.agent == approver.agent:
+        return AccessRefused("approval_own", f"{approver.agent!r} asked for this; another agent must decide it.")
+    by = f" by {request.decided_by!r}" if request.decided_by else ""
+    return AccessRefused(
+        "approval_decided",
+        f"Request {request.id} is {request.status}{by}; nothing was changed.",
+        details={"status": request.status, "decided_by": request.decided_by},
+    )
