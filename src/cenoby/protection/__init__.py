@@ -1,0 +1,1 @@
+"""What guards a colony: input sanitising, redaction, guarded egress, and the secrets vault."""
