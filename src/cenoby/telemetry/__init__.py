@@ -1,0 +1,1 @@
+"""How the colony is seen: spans of every call, metrics, logs, and their export."""
