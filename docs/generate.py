@@ -81,7 +81,7 @@ def tool_tables() -> str:
         rows = []
         for attribute, function in declared_methods(cls):
             says = cast(Declaration, function.__cenoby_tool__)  # pyright: ignore
-            names = [name for name in list(inspect.signature(function).parameters)[2:]]
+            names = list(inspect.signature(function).parameters)[2:]
             shown = ", ".join(names)
             row = (
                 f"`mads.{cls.name}.{attribute}`",
