@@ -1,0 +1,102 @@
+"""Live feeds: every message event of the bus, handed to those who watch its conversation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from cenoby.bus.contract import MessageBus, Subscription, payload_as, subject
+from cenoby.kernel.codec import to_json
+from cenoby.kernel.envelope import Envelope
+from cenoby.mads.rogers.pages import Message
+
+MESSAGE_EVENT = "message_posted.v1"
+
+_DEPTH = 16_384
+_FOLLOWER_DEPTH = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message, and its JSON: encoded once, however many watch."""
+
+    message: Message
+    json: str
+
+
+class Follower:
+    """One watcher's place in the feed. What does not fit is left out; the numbers of the messages show the gap."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Delivery] = []
+        self._wake = asyncio.Event()
+
+    def offer(self, delivery: Delivery) -> None:
+        """Hand over a message without waiting."""
+        if len(self._waiting) < _FOLLOWER_DEPTH:
+            self._waiting.append(delivery)
+            self._wake.set()
+
+    async def take(self, seconds: float) -> list[Delivery]:
+        """What has come since the last call; waits for something, at most `seconds`."""
+        if not self._waiting:
+            timer = asyncio.get_running_loop().call_later(seconds, self._wake.set)
+            try:
+                await self._wake.wait()
+            finally:
+                timer.cancel()
+        self._wake.clear()
+        taken, self._waiting = self._waiting, []
+        return taken
+
+
+class Feed:
+    """One bus subscription for all conversations of the colony, and the followers of each.
+
+    Args:
+        bus: where messages are announced.
+        colony: the colony's name.
+    """
+
+    def __init__(self, bus: MessageBus, colony: str) -> None:
+        self._bus = bus
+        self._colony = colony
+        self._followers: defaultdict[str, set[Follower]] = defaultdict(set)
+        self._subscription: Subscription | None = None
+
+    async def start(self) -> None:
+        """Begin to listen."""
+        self._subscription = await self._bus.subscribe(f"{self._colony}.*.conversation.*", self._hand_out, depth=_DEPTH)
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        if self._subscription is not None:
+            await self._subscription.close()
+
+    def subject(self, tenant: str, conversation: str) -> str:
+        """The bus subject of a conversation's events."""
+        return subject(self._colony, tenant, "conversation", conversation)
+
+    @contextmanager
+    def follow(self, tenant: str, conversation: str) -> Iterator[Follower]:
+        """A place in the feed of one conversation while the body runs."""
+        key, follower = self.subject(tenant, conversation), Follower()
+        self._followers[key].add(follower)
+        try:
+            yield follower
+        finally:
+            self._followers[key].discard(follower)
+            if not self._followers[key]:
+                del self._followers[key]
+
+    async def _hand_out(self, envelope: Envelope) -> None:
+        followers = self._followers.get(envelope.recipient)
+        if not followers or envelope.event != MESSAGE_EVENT:
+            return
+        message = payload_as(envelope, Message)
+        delivery = Delivery(message, to_json(message).decode())
+        for follower in followers:
+            follower.offer(delivery)
