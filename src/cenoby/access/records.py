@@ -200,7 +200,8 @@ def decide_approval(connection: sqlite3.Connection, decided: Approval) -> bool:
 
 
 def _approval(row: tuple[Any, ...], now_ns: int) -> Approval:
-    found = Approval(*row[:6], from_json(row[6]), *row[7:])
+    values = dict(zip(Approval.__struct_fields__, row, strict=True))
+    found = Approval(**values | {"summary": from_json(values["summary"])})
     if found.used_ns is not None:
         return msgspec.structs.replace(found, status="used")
     if found.status != "denied" and found.expires_ns <= now_ns:

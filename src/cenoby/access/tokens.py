@@ -32,7 +32,6 @@ OPERATOR = "operator"
 _OPERATOR_FILE = "operator file"
 _PREFIX = "cby_"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-_REMEMBERED = 4096
 _LONGEST_TTL = 100 * 365 * 86_400
 
 
@@ -61,12 +60,16 @@ class Identities:
         database: where they last.
         clock: decides what has expired.
         roles: the roles in force; with it, a token for a role that does not exist is refused when it is made.
+        remembered: how many token texts are kept in memory, so that a token in use is not hashed for every call.
     """
 
-    def __init__(self, database: Database, clock: Clock, roles: RoleTable | None = None) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, roles: RoleTable | None = None, *, remembered: int = 4096
+    ) -> None:
         self._database = database
         self._clock = clock
         self._roles = roles
+        self._remembered = remembered
         self._agents: dict[str, Agent] = {}
         self._tokens: dict[str, Token] = {}
         self._by_sha256: dict[str, str] = {}
@@ -257,7 +260,7 @@ class Identities:
             raise AccessUnauthenticated(f"token_{state}", AccessUnauthenticated.codes[f"token_{state}"])
         agent = self._agents[token.agent]
         principal = Principal(agent.name, agent.tenant, agent.roles, agent.kind, token.id)
-        if len(self._recent) >= _REMEMBERED:
+        if len(self._recent) >= self._remembered:
             del self._recent[next(iter(self._recent))]
         self._recent[text] = (principal, token.expires_ns)
         return principal
