@@ -18,6 +18,7 @@ from cenoby.access.principals import Principal
 from cenoby.access.roles import AccessRefused
 from cenoby.kernel.clock import ManualClock
 from cenoby.kernel.settings import ApprovalSettings
+from cenoby.kernel.settings_file import SettingsError
 
 SETTINGS = ApprovalSettings(expire_minutes=10)
 ACTION, TOOL = "deploy:production", "mads.hopper.deploy"
@@ -67,6 +68,15 @@ def test_which_actions_need_a_person(
 ) -> None:
     """A type, a category or everything can be required; deciding itself never, or nobody could begin."""
     assert Approvals(unused_database, clock, ApprovalSettings(require=required)).needs(action) is needed
+
+
+@pytest.mark.parametrize("entry", ["deploy:prod", "deplyo", "x:*", "deploy:", ""])
+def test_a_misspelt_requirement_stops_the_start(entry: str, clock: ManualClock, unused_database: Database) -> None:
+    """An entry that could never match would let through what it was meant to stop, so it is an error."""
+    approvals = Approvals(unused_database, clock, ApprovalSettings(require=["*", "deploy", "web:*", "org:fire", entry]))
+    with pytest.raises(SettingsError, match=r"approvals\.require"):
+        approvals.verify_settings()
+    Approvals(unused_database, clock, ApprovalSettings(require=["*", "deploy", "web:*"])).verify_settings()
 
 
 @pytest.fixture

@@ -160,6 +160,14 @@ async def test_agents_have_their_own_budgets(ledger: Ledger) -> None:
     assert await ledger.usage("elsewhere") == []
 
 
+async def test_no_limit_is_a_very_large_one(database: Database, clock: ManualClock) -> None:
+    """An infinite budget works, and its sums do not overflow the store."""
+    ledger = Ledger(database, BudgetSettings(usd_per_day=float("inf")), clock)
+    await ledger.reserve("ada", "default", ledger.limit("ada"))
+    with pytest.raises(LimitExceeded):
+        await ledger.reserve("ada", "default", ledger.limit("ada"))
+
+
 async def test_a_cancelled_reservation_is_given_back(database: Database, clock: ManualClock) -> None:
     """A caller that gives up while its reservation is being written does not lose the money for the day."""
     late = LateAnswers(database)

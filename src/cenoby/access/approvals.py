@@ -6,12 +6,14 @@ that asks; a yes lets one call through, and all of it outlasts a restart. There 
 
 from __future__ import annotations
 
+import difflib
 import sqlite3
 from typing import Any
 
 import msgspec
 
 from cenoby.access import records
+from cenoby.access.actions import known_actions
 from cenoby.access.limits import LimitExceeded
 from cenoby.access.principals import Principal
 from cenoby.access.records import Approval
@@ -19,6 +21,7 @@ from cenoby.access.roles import AccessRefused
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.ids import new_id
 from cenoby.kernel.settings import ApprovalSettings
+from cenoby.kernel.settings_file import SettingsError
 from cenoby.store.database import Database
 
 MAX_PENDING = 100
@@ -51,6 +54,21 @@ class Approvals:
         if category == "approval":
             return False
         return not self._required.isdisjoint((action, category, f"{category}:*", "*"))
+
+    def verify_settings(self) -> None:
+        """Pass if everything in `approvals.require` matches a registered action type. Call it once all MADs are loaded:
+        a misspelt entry would let through, unasked, what it was meant to stop.
+
+        Raises:
+            SettingsError: an entry matches nothing.
+        """
+        known = set(known_actions())
+        categories = {action.partition(":")[0] for action in known}
+        matching = known | categories | {f"{category}:*" for category in categories} | {"*"}
+        for entry in sorted(self._required - matching):
+            near = difflib.get_close_matches(entry, matching, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "; use category:action, a category, or *."
+            raise SettingsError("settings_invalid", f"approvals.require: {entry!r} is no known action type{hint}")
 
     async def check(
         self, principal: Principal, tool: str, action: str, arguments_digest: str, summary: Any

@@ -18,6 +18,9 @@ from cenoby.kernel.ids import new_id
 from cenoby.kernel.settings import BudgetSettings
 from cenoby.store.database import Database
 
+_LARGEST = 10**18
+"""Micro-US-dollars; a limit above, or an infinite one, is as good as none, and sums still fit 64 bits."""
+
 
 class Ledger:
     """Budgets in micro-US-dollars.
@@ -36,7 +39,7 @@ class Ledger:
 
     def limit(self, agent: str) -> int:
         """What an agent may spend on one UTC day, micro-US-dollars."""
-        return round(self._budgets.agents.get(agent, self._budgets.usd_per_day) * 1_000_000)
+        return round(min(self._budgets.agents.get(agent, self._budgets.usd_per_day) * 1_000_000, _LARGEST))
 
     async def reserve(self, agent: str, tenant: str, micro_usd: int) -> str:
         """Set money aside for one call; durable when it returns.
