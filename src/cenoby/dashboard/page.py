@@ -1,0 +1,245 @@
+"""The routes of the status page.
+
+Without a sign-in it shows the colony's name, version and health. With the operator's token (or any other: what it shows
+is what that agent may see) it shows MADs, mailboxes, recent records and waiting approvals. Whatever it shows or does is
+a call of Grace's tools through the pipeline, so the page has no rights of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from hmac import compare_digest
+from typing import Any, Protocol
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from cenoby.dashboard.answers import STATIC, page, redirect, static
+from cenoby.dashboard.sessions import Session, Sessions
+from cenoby.kernel.clock import Clock
+from cenoby.kernel.errors import CenobyError, InvalidInput, Refused, Unauthenticated
+
+_COOKIE = "cenoby_session"
+_LARGEST_FORM = 16 * 1024
+_RECORDS = 200
+_OWN_READS = frozenset({"mads.grace.status", "mads.grace.list_approvals", "mads.grace.list_records"})
+
+
+class ToolCaller(Protocol):
+    """Calls a tool through the pipeline with the token of whoever looks at the page."""
+
+    async def __call__(self, token: str, name: str, arguments: Mapping[str, Any]) -> Any:
+        """The tool's structured result, plain JSON types.
+
+        Raises:
+            CenobyError: the pipeline refused the call, or the tool failed.
+        """
+        ...
+
+
+class FormInvalid(InvalidInput):
+    """A form of the status page that cannot be read."""
+
+    codes = {"form_invalid": "The form is too large, not UTF-8, or lacks a field; go back and send it again."}
+
+
+class FormRefused(Refused):
+    """A form that did not come from the status page itself."""
+
+    codes = {"form_foreign": "The form came from another site or an ended session; open the page and send it again."}
+
+
+class StatusPage:
+    """The status page.
+
+    Args:
+        colony, version: shown to everybody.
+        ready: whether the colony takes calls.
+        call_tool: the way to Grace.
+        clock: ends sessions.
+    """
+
+    def __init__(
+        self, *, colony: str, version: str, ready: Callable[[], bool], call_tool: ToolCaller, clock: Clock
+    ) -> None:
+        self._colony = colony
+        self._version = version
+        self._ready = ready
+        self._call_tool = call_tool
+        self._sessions = Sessions(clock)
+
+    def routes(self) -> list[Route]:
+        """What the gateway mounts at the root of its application."""
+        return [
+            Route("/", self._guarded(self._overview), methods=["GET"]),
+            Route("/records/{record_id}", self._guarded(self._record), methods=["GET"]),
+            Route("/approvals", self._guarded(self._decide), methods=["POST"]),
+            Route("/sign-in", self._guarded(self._sign_in), methods=["POST"]),
+            Route("/sign-out", self._guarded(self._sign_out), methods=["POST"]),
+            Route("/ui/{name}", self._static, methods=["GET"]),
+        ]
+
+    def _guarded(self, serve: Callable[[Request], Any]) -> Callable[[Request], Any]:
+        """Turn what a page raises into a page."""
+
+        async def endpoint(request: Request) -> Response:
+            try:
+                return await serve(request)
+            except Unauthenticated as error:
+                response = self._welcome(401, error.message)
+                response.delete_cookie(_COOKIE)
+                return response
+            except CenobyError as error:
+                headline = "Not allowed" if isinstance(error, Refused) else "That did not work"
+                return self._page("message.html", error.http_status, headline=headline, error=error.to_wire())
+
+        return endpoint
+
+    async def _overview(self, request: Request) -> Response:
+        token, session = self._credential(request)
+        if token is None:
+            return self._welcome()
+        filters = {key: value for key in ("agent", "mad", "correlation") if (value := request.query_params.get(key))}
+        older = request.query_params.get("cursor", "")
+        query = {"limit": _RECORDS, **filters, **({"cursor": older} if older else {})}
+        status, approvals, records = await asyncio.gather(
+            self._call_tool(token, "mads.grace.status", {}),
+            self._if_allowed(token, "mads.grace.list_approvals", {}),
+            self._if_allowed(token, "mads.grace.list_records", query),
+        )
+        everything = bool(filters) or "all" in request.query_params
+        return self._page(
+            "overview.html",
+            status_view=status,
+            approvals=approvals,
+            records=records if everything or records is None else _without_own_reads(records),
+            filters=filters,
+            older=older,
+            form_key=session.form_key if session else "",
+        )
+
+    async def _record(self, request: Request) -> Response:
+        token, session = self._credential(request)
+        if token is None:
+            return self._welcome(401)
+        record = await self._call_tool(token, "mads.grace.get_record", {"record_id": request.path_params["record_id"]})
+        return self._page("record.html", record=record, form_key=session.form_key if session else "")
+
+    async def _decide(self, request: Request) -> Response:
+        token, session = self._credential(request)
+        if token is None:
+            return self._welcome(401)
+        form = await _form(request)
+        if session is not None:
+            _require_own_form(request, form, session)
+        decision = _field(form, "decision")
+        if decision not in ("approve", "deny"):
+            raise FormInvalid("form_invalid", "A decision is `approve` or `deny`.")
+        arguments = {"approval_id": _field(form, "approval_id"), "reason": form.get("reason", "")}
+        await self._call_tool(token, f"mads.grace.{decision}", arguments)
+        return redirect("/")
+
+    async def _sign_in(self, request: Request) -> Response:
+        _require_own_origin(request)
+        token = _field(await _form(request), "token").strip()
+        # Any tool that answers would do; this one proves the token and that its agent may look at the colony.
+        await self._call_tool(token, "mads.grace.status", {})
+        response = redirect("/")
+        response.set_cookie(
+            _COOKIE,
+            self._sessions.open(token),
+            path="/",
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
+        return response
+
+    async def _sign_out(self, request: Request) -> Response:
+        _, session = self._credential(request)
+        if session is not None:
+            _require_own_form(request, await _form(request), session)
+        self._sessions.close(request.cookies.get(_COOKIE, ""))
+        response = redirect("/")
+        response.delete_cookie(_COOKIE)
+        return response
+
+    async def _static(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        return (
+            static(name)
+            if name in STATIC
+            else self._page(
+                "message.html",
+                404,
+                headline="Not here",
+                error={"message": "There is no such file.", "code": "not_found"},
+            )
+        )
+
+    def _credential(self, request: Request) -> tuple[str | None, Session | None]:
+        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and bearer:
+            return bearer.strip(), None
+        session = self._sessions.find(request.cookies.get(_COOKIE, ""))
+        return (session.token, session) if session else (None, None)
+
+    async def _if_allowed(self, token: str, tool: str, arguments: Mapping[str, Any]) -> Any:
+        """The tool's result, or None where the roles of whoever looks do not allow it."""
+        try:
+            return await self._call_tool(token, tool, arguments)
+        except Refused:
+            return None
+
+    def _welcome(self, status: int = 200, problem: str = "") -> Response:
+        return self._page("sign_in.html", status, problem=problem)
+
+    def _page(self, template: str, status: int = 200, **values: Any) -> Response:
+        return page(template, status, colony=self._colony, version=self._version, ready=self._ready(), **values)
+
+
+def _without_own_reads(records: Mapping[str, Any]) -> dict[str, Any]:
+    """The page looks every few seconds, and each look is a record: shown, they would bury all others."""
+    kept = [
+        one
+        for one in records["records"]
+        if one["tool"] not in _OWN_READS or one["status"] != "ok" or one["kind"] != "call"
+    ]
+    return {**records, "records": kept, "hidden": len(records["records"]) - len(kept)}
+
+
+async def _form(request: Request) -> dict[str, str]:
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _LARGEST_FORM:
+            raise FormInvalid("form_invalid", f"The form is larger than {_LARGEST_FORM} bytes.")
+    try:
+        fields = parse_qs(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=16)
+    except ValueError as error:
+        raise FormInvalid("form_invalid", "The form is not URL-encoded UTF-8 with at most 16 fields.") from error
+    return {name: values[-1] for name, values in fields.items()}
+
+
+def _field(form: Mapping[str, str], name: str) -> str:
+    value = form.get(name, "")
+    if not value:
+        raise FormInvalid("form_invalid", f"The form lacks the field {name!r}.")
+    return value
+
+
+def _require_own_form(request: Request, form: Mapping[str, str], session: Session) -> None:
+    _require_own_origin(request)
+    if not compare_digest(form.get("form_key", "").encode(), session.form_key.encode()):
+        raise FormRefused("form_foreign", FormRefused.codes["form_foreign"])
+
+
+def _require_own_origin(request: Request) -> None:
+    """What a browser says of where a form comes from, where it says it (Fetch Metadata; RFC 6454)."""
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    origin = request.headers.get("origin")
+    if site not in ("same-origin", "none") or (origin and urlsplit(origin).netloc != request.headers.get("host")):
+        raise FormRefused("form_foreign", FormRefused.codes["form_foreign"])
