@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable
+from typing import cast
 
 import httpcore2
 
@@ -34,7 +35,8 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
     ) -> None:
         self._resolver = resolver
         self._check = check
-        self._sockets = sockets or httpcore2.AnyIOBackend()
+        # The library types its optional backends loosely.
+        self._sockets = sockets or cast(httpcore2.AsyncNetworkBackend, httpcore2.AnyIOBackend())
 
     async def connect_tcp(
         self,

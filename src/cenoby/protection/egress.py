@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -195,7 +195,7 @@ class EgressGuard:
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - one deadline over the whole stream, enforced inside
         max_bytes: int | None = None,
-    ) -> AsyncIterator[Answer]:
+    ) -> AsyncGenerator[Answer]:
         """Send a request and read its answer as it arrives. Redirects are not followed: the caller sees their status.
 
         Raises:
@@ -238,7 +238,7 @@ class EgressGuard:
         return _Hop(method, url, kept, None)
 
     @asynccontextmanager
-    async def _send(self, hop: _Hop) -> AsyncIterator[httpx2.Response]:
+    async def _send(self, hop: _Hop) -> AsyncGenerator[httpx2.Response]:
         target = self._policy.check(hop.url)
         request = self._request(hop, target)
         pool = await self._connections()
@@ -286,9 +286,10 @@ class EgressGuard:
 
 
 @asynccontextmanager
-async def _deadline(seconds: float) -> AsyncIterator[None]:
+async def _deadline(seconds: float) -> AsyncGenerator[None]:
+    limit = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds) as limit:
+        async with limit:
             yield
     except TimeoutError:
         if not limit.expired():
@@ -297,7 +298,7 @@ async def _deadline(seconds: float) -> AsyncIterator[None]:
 
 
 @contextmanager
-def _as_egress_errors() -> Iterator[None]:
+def _as_egress_errors() -> Generator[None]:
     try:
         yield
     except httpcore2.LocalProtocolError as error:

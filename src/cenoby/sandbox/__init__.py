@@ -1,0 +1,1 @@
+"""Where untrusted bytes are opened: short-lived processes without privileges, and the narrow RPC into them."""
