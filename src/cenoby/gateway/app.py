@@ -1,0 +1,348 @@
+"""The gateway's one ASGI application: who may knock, at which door, and how much at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp_types import INTERNAL_ERROR, INVALID_REQUEST, PARSE_ERROR
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+
+from cenoby.access.principals import Principal
+from cenoby.access.roles import RoleTable
+from cenoby.access.tokens import Identities
+from cenoby.bus.contract import MessageBus
+from cenoby.colony.host import Host
+from cenoby.colony.pipeline import Pipeline
+from cenoby.gateway.answers import (
+    CLOSE,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    answer,
+    answer_json,
+    answer_rpc_error,
+    answer_text,
+    header,
+)
+from cenoby.gateway.calls import CALLER, Calls
+from cenoby.gateway.catalogue import Catalogue
+from cenoby.gateway.changes import Changes
+from cenoby.gateway.errors import APPLICATION_ERROR, ERROR_META_KEY
+from cenoby.gateway.intake import BodyInvalid, read_body, read_json, replay
+from cenoby.gateway.mcp_server import McpHandlers, build_server
+from cenoby.gateway.origins import OriginRules
+from cenoby.gateway.prompts import Prompts
+from cenoby.gateway.resources import Resources
+from cenoby.gateway.sessions import Sessions
+from cenoby.kernel.errors import Unauthenticated
+from cenoby.kernel.settings import GatewaySettings
+from cenoby.telemetry.logs import get_logger
+from cenoby.telemetry.metrics import CONTENT_TYPE, Metrics
+
+MCP_PATH = "/mcp"
+_METADATA_PATH = "/.well-known/oauth-protected-resource"
+_RETRY_LATER = [(b"retry-after", b"1")]
+_LISTEN = "subscriptions/listen"
+
+_log = get_logger("gateway.app")
+
+AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayPorts:
+    """What the gateway shows and speaks to; `app` fills it in.
+
+    Attributes:
+        host, pipeline, identities, roles, bus, metrics: the colony's.
+        settings: limits and names.
+        colony: the colony's name.
+        listen_host: address that the gateway listens on.
+        ready: why the colony is not ready, or nothing when it is.
+        dashboard: serves every path that the gateway does not; None answers 404 there.
+    """
+
+    host: Host
+    pipeline: Pipeline
+    identities: Identities
+    roles: RoleTable
+    bus: MessageBus
+    metrics: Metrics
+    settings: GatewaySettings
+    colony: str
+    listen_host: str
+    ready: Callable[[], str] = lambda: ""
+    dashboard: AsgiApp | None = None
+
+
+class Gateway:
+    """The application. Serve it inside `running()`; call `drain()` when stopping begins."""
+
+    def __init__(self, ports: GatewayPorts) -> None:
+        settings = ports.settings
+        self._ports = ports
+        self._settings = settings
+        self._origins = OriginRules(ports.listen_host, settings.allowed_hosts, settings.allowed_origins)
+        self._changes = Changes(ports.bus, ports.colony)
+        catalogue = Catalogue(ports.host, ports.roles, settings.tool_names, settings.page_size)
+        calls = Calls(ports.pipeline)
+        resources = Resources(ports.host, calls, catalogue, settings.page_size)
+        prompts = Prompts(ports.host, settings.page_size)
+        server = build_server(McpHandlers(calls, catalogue, resources, prompts, self._changes), catalogue)
+        self._stateless = StreamableHTTPSessionManager(
+            server, stateless=True, max_request_body_size=settings.max_body_bytes
+        )
+        self._sessions = Sessions(server, self._changes)
+        self._inflight = 0
+        self._streams = 0
+        self._draining = False
+        ports.metrics.watch("inflight_requests", "MCP requests being served.", lambda: self._inflight)
+        ports.metrics.watch("open_streams", "Open event streams.", lambda: self._streams)
+        ports.metrics.watch("open_sessions", "Open sessions of handshake revisions.", lambda: len(self._sessions))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Listen to the colony's changes and serve sessions while the block runs."""
+        await self._changes.start()
+        try:
+            async with self._stateless.run():
+                yield
+        finally:
+            self.drain()
+            await self._sessions.close()
+            await self._changes.stop()
+
+    def drain(self) -> None:
+        """Be no longer ready, and end the streams that would last for ever; calls under way go on."""
+        self._draining = True
+        self._changes.close_feeds()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one request; nothing escapes."""
+        if scope["type"] != "http":
+            return
+        started = False
+
+        async def tracked(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._route(scope, receive, tracked)
+        except BodyInvalid as error:
+            await _refuse_body(tracked, error)
+        except ConnectionResetError:
+            return
+        except asyncio.CancelledError:
+            if not started:
+                await answer_rpc_error(
+                    send, 503, APPLICATION_ERROR, "The colony is stopping.", headers=[*_RETRY_LATER, CLOSE]
+                )
+        except Exception:  # noqa: BLE001 - the last border: what went wrong is logged, and never shown
+            _log.exception("request_failed", path=scope.get("path"))
+            if not started:
+                await answer_rpc_error(send, 500, INTERNAL_ERROR, "Internal error; the log has the cause.")
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path == MCP_PATH:
+            await self._mcp(scope, receive, send)
+        elif path == "/healthz":
+            await answer_json(send, 200, {"status": "ok"})
+        elif path == "/readyz":
+            await self._readyz(send)
+        elif not self._let_in(scope):
+            await answer_text(send, 403, "This Host or Origin may not speak to the colony.\n")
+        elif path == "/metrics":
+            await self._metrics(scope, send)
+        elif path in (_METADATA_PATH, _METADATA_PATH + MCP_PATH):
+            await answer_json(send, 200, self._resource_metadata(scope))
+        elif self._ports.dashboard is not None:
+            await self._ports.dashboard(scope, receive, send)
+        else:
+            await answer_text(send, 404, "Not found. MCP is at /mcp.\n")
+
+    async def _mcp(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._let_in(scope):
+            message = "This Host or Origin may not speak to the colony; see gateway.allowed_hosts and allowed_origins."
+            await answer_rpc_error(send, 403, INVALID_REQUEST, message)
+            return
+        send = self._with_cors(scope, send)
+        if scope["method"] == "OPTIONS":
+            await answer(send, 204, b"", b"text/plain", _PREFLIGHT)
+            return
+        try:
+            token = bearer_token(header(scope, b"authorization"))
+            principal = self._ports.identities.authenticate(token)
+        except Unauthenticated as error:
+            await self._challenge(scope, send, error)
+            return
+        scope["cenoby.principal"], scope["cenoby.token"] = principal, token
+        if self._draining or self._inflight >= self._settings.max_inflight:
+            self._ports.metrics.event("requests_turned_away")
+            message = "The colony is stopping." if self._draining else "The colony serves as much as it can at once."
+            await answer_rpc_error(send, 503, APPLICATION_ERROR, message, headers=_RETRY_LATER)
+            return
+        CALLER.set(principal)
+        await self._admitted(principal, scope, receive, send)
+
+    async def _admitted(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
+        document: Any = None
+        if scope["method"] == "GET":
+            await self._stream(self._handshake(principal, None, scope, receive, send), send)
+            return
+        self._inflight += 1
+        try:
+            if scope["method"] == "POST":
+                body = await read_body(scope, receive, self._settings.max_body_bytes)
+                document, receive = read_json(body), replay(body, receive)
+            serving = self._serve(principal, document, scope, receive, send)
+            if not (isinstance(document, dict) and cast(dict[str, Any], document).get("method") == _LISTEN):
+                await serving
+                return
+        finally:
+            self._inflight -= 1
+        await self._stream(serving, send)
+
+    async def _stream(self, serving: Any, send: Send) -> None:
+        if self._streams >= self._settings.max_streams:
+            serving.close()
+            message = "As many streams as may be are open."
+            await answer_rpc_error(send, 503, APPLICATION_ERROR, message, headers=_RETRY_LATER)
+            return
+        self._streams += 1
+        try:
+            await serving
+        finally:
+            self._streams -= 1
+
+    async def _serve(self, principal: Principal, document: Any, scope: Scope, receive: Receive, send: Send) -> None:
+        version = header(scope, b"mcp-protocol-version")
+        if version is not None and version not in HANDSHAKE_PROTOCOL_VERSIONS:
+            await self._stateless.handle_request(scope, receive, overload_aware(scope, send))  # type: ignore[arg-type]
+        else:
+            await self._handshake(principal, document, scope, receive, send)
+
+    async def _handshake(self, principal: Principal, document: Any, scope: Scope, receive: Receive, send: Send) -> None:
+        session_id = header(scope, b"mcp-session-id")
+        if session_id is not None:
+            await self._sessions.serve_request(session_id, principal, scope, receive, send)
+        elif isinstance(document, dict) and cast(dict[str, Any], document).get("method") == "initialize":
+            await self._sessions.serve_opening(principal, scope, receive, send)
+        else:
+            message = "Missing Mcp-Session-Id; initialize first, or speak revision 2026-07-28 (MCP-Protocol-Version)."
+            await answer_rpc_error(send, 400, INVALID_REQUEST, message)
+
+    def _let_in(self, scope: Scope) -> bool:
+        return self._origins.allows_host(header(scope, b"host")) and self._origins.allows_origin(
+            header(scope, b"origin")
+        )
+
+    async def _readyz(self, send: Send) -> None:
+        reason = "draining" if self._draining else self._ports.ready()
+        await answer_json(send, 503 if reason else 200, {"status": reason or "ready"})
+
+    async def _metrics(self, scope: Scope, send: Send) -> None:
+        if not _is_local(scope):
+            try:
+                self._ports.identities.authenticate(bearer_token(header(scope, b"authorization")))
+            except Unauthenticated as error:
+                await self._challenge(scope, send, error)
+                return
+        await answer(send, 200, self._ports.metrics.render(), CONTENT_TYPE.encode())
+
+    async def _challenge(self, scope: Scope, send: Send, error: Unauthenticated) -> None:
+        # RFC 6750, section 3; RFC 9728, section 5.1.
+        problem = "" if error.code == "token_missing" else f'error="invalid_token", error_description="{error.code}", '
+        metadata = f"{_origin_of(scope)}{_METADATA_PATH}{MCP_PATH}"
+        challenge = f'Bearer realm="cenoby", {problem}resource_metadata="{metadata}"'
+        await answer_rpc_error(
+            send,
+            401,
+            APPLICATION_ERROR,
+            f"{error.code}: {error.message}",
+            data={ERROR_META_KEY: error.to_wire()},
+            headers=[(b"www-authenticate", challenge.encode("latin-1", "replace"))],
+        )
+
+    def _resource_metadata(self, scope: Scope) -> dict[str, Any]:
+        # RFC 9728. There is no authorization server: an operator hands out tokens with `cenoby token create`.
+        return {
+            "resource": f"{_origin_of(scope)}{MCP_PATH}",
+            "resource_name": f"Cenoby colony {self._ports.colony}",
+            "bearer_methods_supported": ["header"],
+        }
+
+    def _with_cors(self, scope: Scope, send: Send) -> Send:
+        origin = header(scope, b"origin")
+        if origin is None:
+            return send
+        cors = [
+            (b"access-control-allow-origin", origin.encode("latin-1")),
+            (b"access-control-expose-headers", b"mcp-session-id, www-authenticate, retry-after"),
+            (b"vary", b"origin"),
+        ]
+
+        async def with_cors(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *cors]}
+            await send(message)
+
+        return with_cors
+
+
+_PREFLIGHT = [
+    (b"allow", b"GET, POST, DELETE, OPTIONS"),
+    (b"access-control-allow-methods", b"GET, POST, DELETE"),
+    (
+        b"access-control-allow-headers",
+        b"authorization, content-type, accept, last-event-id, "
+        b"mcp-session-id, mcp-protocol-version, mcp-method, mcp-name",
+    ),
+    (b"access-control-max-age", b"600"),
+]
+
+
+def bearer_token(authorization: str | None) -> str:
+    """The token in an Authorization header; empty where there is none (RFC 6750, section 2.1)."""
+    if authorization is None:
+        return ""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def overload_aware(scope: Scope, send: Send) -> Send:
+    """A `send` that answers 503 with Retry-After where the handler said that the colony is full."""
+
+    async def aware(message: Message) -> None:
+        if message["type"] == "http.response.start" and "cenoby.retry_after" in scope:
+            seconds = max(1, round(scope["cenoby.retry_after"]))
+            headers = [*message["headers"], (b"retry-after", b"%d" % seconds)]
+            message = {**message, "status": 503, "headers": headers}
+        await send(message)
+
+    return aware
+
+
+async def _refuse_body(send: Send, error: BodyInvalid) -> None:
+    if error.code == "body_too_large":
+        await answer_rpc_error(send, 413, INVALID_REQUEST, error.message, headers=[CLOSE])
+    else:
+        await answer_rpc_error(send, 400, PARSE_ERROR, f"Parse error: {error.message}")
+
+
+def _origin_of(scope: Scope) -> str:
+    return f"{scope.get('scheme', 'http')}://{header(scope, b'host') or 'localhost'}"
+
+
+def _is_local(scope: Scope) -> bool:
+    client = scope.get("client")
+    forwarded = header(scope, b"x-forwarded-for") or header(scope, b"forwarded")
+    return client is not None and client[0] in ("127.0.0.1", "::1") and forwarded is None

@@ -1,0 +1,135 @@
+"""From an MCP request to the pipeline and back: how an outcome becomes the result of `tools/call`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any
+
+import anyio
+from mcp.server.context import ServerRequestContext
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from cenoby.access.principals import Principal
+from cenoby.colony.invocation import ClientChannel, Invocation, Outcome
+from cenoby.colony.pipeline import Pipeline
+from cenoby.gateway.client_channel import HandshakeChannel, StatelessChannel, channel_for
+from cenoby.gateway.errors import (
+    OVERLOAD_CODES,
+    RECORD_META_KEY,
+    ClientAsked,
+    missing_capability,
+    protocol_error,
+    tool_error,
+)
+from cenoby.gateway.names import canonical
+from cenoby.kernel.errors import CenobyError
+
+Context = ServerRequestContext[Any, Any]
+
+CALLER: ContextVar[Principal | None] = ContextVar("cenoby_caller", default=None)
+"""Who sent the request being served, for the one SDK hook that is given no context."""
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_SETTLE_SECONDS = 5.0
+"""A cancelled call may take this long to be recorded before its client's request is let go."""
+
+
+def principal_of(context: Context) -> Principal:
+    """Who sent the request; the application authenticated it before the SDK saw it."""
+    assert context.request is not None, "every request comes over HTTP"
+    principal: Principal = context.request.scope["cenoby.principal"]
+    return principal
+
+
+class Calls:
+    """Tool calls of MCP clients.
+
+    Args:
+        pipeline: what every call passes.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    async def call_tool(self, context: Context, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The result of `tools/call`.
+
+        Raises:
+            MCPError: an unknown tool, a capability that the client lacks, or a full colony.
+        """
+        channel = channel_for(context)
+        outcome = await self.run(context, canonical(name), arguments, channel)
+        if outcome.error is not None:
+            return error_result(context, outcome.error, channel)
+        return success_result(outcome)
+
+    async def run(
+        self, context: Context, tool: str, arguments: dict[str, Any], channel: ClientChannel | None = None
+    ) -> Outcome:
+        """Take one call through the pipeline; a client that gives up cancels it, and that is recorded.
+
+        Args:
+            context: the request it came with.
+            tool: canonical name.
+            arguments: plain JSON types.
+            channel: the way back to the client while the call is under way.
+        """
+        assert context.request is not None, "every request comes over HTTP"
+        invocation = Invocation(
+            tool, arguments, context.request.scope["cenoby.token"], client=channel, causation=traceparent(context.meta)
+        )
+        return await _settled(asyncio.ensure_future(self._pipeline.run(invocation)))
+
+
+async def _settled(task: asyncio.Future[Outcome]) -> Outcome:
+    # The SDK's cancel scopes cancel again and again until their task ends. The call is cancelled once, in a task of its
+    # own, so that its record can still be written.
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.cancel()
+        with anyio.move_on_after(_SETTLE_SECONDS, shield=True):
+            await asyncio.wait({task})
+        raise
+
+
+def success_result(outcome: Outcome) -> dict[str, Any]:
+    """The outcome of a tool that ran, as plain JSON types; structured results also as text, for older clients."""
+    if outcome.blocks is not None:
+        result: dict[str, Any] = {"content": outcome.blocks, "isError": outcome.status == "error"}
+    else:
+        result = {"content": [{"type": "text", "text": outcome.json.decode()}]}
+        if isinstance(outcome.value, dict):
+            result["structuredContent"] = outcome.value
+    if outcome.record is not None:
+        result["_meta"] = {RECORD_META_KEY: outcome.record.id}
+    return result
+
+
+def error_result(context: Context, error: CenobyError, channel: HandshakeChannel | StatelessChannel) -> dict[str, Any]:
+    """The result of a call that was refused or failed.
+
+    Raises:
+        MCPError: where the protocol has an error of its own for it.
+    """
+    stateless = context.protocol_version in MODERN_PROTOCOL_VERSIONS
+    if error.code == "input_required" and isinstance(error, ClientAsked) and isinstance(channel, StatelessChannel):
+        return channel.input_required(error)
+    if error.code == "tool_unknown":
+        raise protocol_error(error)
+    if error.code == "client_feature_missing" and stateless and error.details.get("capability"):
+        raise missing_capability(error.details["capability"])
+    if error.code in OVERLOAD_CODES:
+        # The application turns the status of the answer into 503 where the answer has not begun.
+        context.request.scope["cenoby.retry_after"] = error.retry_after or 1.0  # type: ignore[union-attr]
+        raise protocol_error(error)
+    return tool_error(error)
+
+
+def traceparent(meta: Mapping[str, Any] | None) -> str:
+    """The W3C trace context that the client sent in `_meta`, or nothing where it is absent or malformed."""
+    value = meta.get("traceparent") if meta else None
+    return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else ""

@@ -1,0 +1,102 @@
+"""`tools/list`: the tools that the caller's roles allow, as MCP describes tools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mcp.shared.inbound import X_MCP_HEADER_KEY
+
+from cenoby.access.actions import RiskTier
+from cenoby.access.principals import Principal
+from cenoby.access.roles import RoleTable
+from cenoby.colony.host import Host
+from cenoby.colony.tool import Tool
+from cenoby.gateway.names import Spelling, canonical, spelled
+from cenoby.gateway.pages import page
+
+LIST_TTL_MS = 60_000
+"""How long a client may keep a listing; changes are announced, so this only bounds a missed announcement."""
+
+_OPEN_WORLD = frozenset({"web", "model"})
+
+
+class Catalogue:
+    """What callers are shown of the hosted tools.
+
+    Args:
+        host: the hosted MADs.
+        roles: the roles in force.
+        spelling: how names are advertised.
+        page_size: tools on one page.
+    """
+
+    def __init__(self, host: Host, roles: RoleTable, spelling: Spelling, page_size: int) -> None:
+        self._host = host
+        self._roles = roles
+        self._spelling: Spelling = spelling
+        self._page_size = page_size
+        self._described: dict[str, tuple[Tool, dict[str, Any]]] = {}
+
+    def list_tools(self, principal: Principal, cursor: str | None) -> dict[str, Any]:
+        """One page of the tools that `principal` may call.
+
+        Raises:
+            MCPError: the cursor is none of ours.
+        """
+        visible = [tool for tool in self._host.tools if self._roles.allows(principal, tool.says.action)]
+        shown, next_cursor = page(visible, lambda tool: tool.name, cursor, self._page_size)
+        result = {"tools": [self._describe(tool) for tool in shown], "ttlMs": LIST_TTL_MS, "cacheScope": "private"}
+        if next_cursor is not None:
+            result["nextCursor"] = next_cursor
+        return result
+
+    def may_call(self, principal: Principal, tool_name: str) -> bool:
+        """Whether there is such a tool and the principal's roles allow it."""
+        tool = next((tool for tool in self._host.tools if tool.name == tool_name), None)
+        return tool is not None and self._roles.allows(principal, tool.says.action)
+
+    def header_schema(self, principal: Principal | None, wire_name: str) -> dict[str, Any] | None:
+        """The input schema by which `Mcp-Param-*` headers are checked; None where there is nothing to check.
+
+        Only tools that this caller may see are looked at, because the check comes before the pipeline and its answer
+        would tell of the others.
+        """
+        name = canonical(wire_name)
+        if principal is None or not self.may_call(principal, name):
+            return None
+        schema = self._host.tool(name).input_schema
+        return schema if X_MCP_HEADER_KEY in str(schema) else None
+
+    def _describe(self, tool: Tool) -> dict[str, Any]:
+        known, described = self._described.get(tool.name, (None, {}))
+        if known is not tool:
+            described = describe(tool, self._spelling)
+            self._described[tool.name] = tool, described
+        return described
+
+
+def describe(tool: Tool, spelling: Spelling) -> dict[str, Any]:
+    """One tool in MCP's form."""
+    says = tool.says
+    reads = says.effect == "reads"
+    described: dict[str, Any] = {
+        "name": spelled(tool.name, spelling),
+        "title": says.title or _title(tool),
+        "description": tool.description,
+        "inputSchema": tool.input_schema,
+        "annotations": {
+            "readOnlyHint": reads,
+            "destructiveHint": not reads and says.risk >= RiskTier.HIGH,
+            "idempotentHint": says.idempotent,
+            "openWorldHint": says.effect == "outside" or says.action.partition(":")[0] in _OPEN_WORLD,
+        },
+        "_meta": {"cenoby/tool": tool.name, "cenoby/action": says.action},
+    }
+    if tool.output_schema is not None:
+        described["outputSchema"] = tool.output_schema
+    return described
+
+
+def _title(tool: Tool) -> str:
+    verb = tool.name.rpartition(".")[2].replace("_", " ")
+    return f"{tool.mad.capitalize()}: {verb}"

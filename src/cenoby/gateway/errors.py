@@ -1,0 +1,58 @@
+"""How Cenoby's errors look on the MCP wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS, MISSING_REQUIRED_CLIENT_CAPABILITY
+
+from cenoby.kernel.errors import CenobyError, Refused
+
+ERROR_META_KEY = "cenoby/error"
+RECORD_META_KEY = "cenoby/record"
+
+APPLICATION_ERROR = -32000
+"""First code of JSON-RPC's range for errors that the server defines."""
+
+OVERLOAD_CODES = frozenset({"mailbox_full", "store_full", "colony_stopping"})
+"""The colony itself is full: HTTP 503 with Retry-After, so that load balancers and clients back off alike."""
+
+
+class ClientAsked(Refused):
+    """The call waits for something that only the client can give."""
+
+    codes = {
+        "input_required": "The tool needs answers from the client; the call is to be repeated with them.",
+        "client_declined": "The client answered a question of the tool with an error; the message holds it.",
+    }
+
+
+def tool_error(error: CenobyError) -> dict[str, Any]:
+    """A refusal or fault as the result of `tools/call`, so that a model can read it and act on it."""
+    return {
+        "content": [{"type": "text", "text": f"{error.code}: {error.message}"}],
+        "isError": True,
+        "_meta": {ERROR_META_KEY: error.to_wire()},
+    }
+
+
+def protocol_error(error: CenobyError, data: Mapping[str, Any] | None = None) -> MCPError:
+    """The JSON-RPC error for requests whose results cannot carry an error (resources, prompts), and for unknown names.
+
+    Args:
+        error: what happened.
+        data: further members of the error's `data`.
+    """
+    code = INVALID_PARAMS if error.family in ("invalid", "not_found") else APPLICATION_ERROR
+    return MCPError(code, f"{error.code}: {error.message}", {**(data or {}), ERROR_META_KEY: error.to_wire()})
+
+
+def missing_capability(capability: str) -> MCPError:
+    """The 2026-07-28 answer where a tool needs what the client did not declare (basic/index, error -32021)."""
+    return MCPError(
+        MISSING_REQUIRED_CLIENT_CAPABILITY,
+        f"This call needs the client capability {capability!r}.",
+        {"requiredCapabilities": {capability: {}}},
+    )

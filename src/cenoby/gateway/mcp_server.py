@@ -1,0 +1,179 @@
+"""The SDK's low-level server with Cenoby's handlers: one short method for each MCP request.
+
+Nothing is decided here. Calls go to the pipeline; listings show what the caller's roles allow.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mcp_types as types
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel.server import Server
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
+from mcp.shared.exceptions import MCPError
+from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY, event_to_notification
+from mcp_types import INVALID_PARAMS
+
+from cenoby import __version__
+from cenoby.access.principals import Principal
+from cenoby.gateway.calls import CALLER, Calls, principal_of
+from cenoby.gateway.catalogue import Catalogue
+from cenoby.gateway.changes import Changes, Feed
+from cenoby.gateway.prompts import Prompts
+from cenoby.gateway.resources import Resources
+from cenoby.gateway.sessions import Session
+
+Context = ServerRequestContext[Any, Any]
+
+_MOST_URIS = 256
+"""Resources that one client may watch at once."""
+
+_INSTRUCTIONS = (
+    "A Cenoby colony. Tools are named mads__<mad>__<tool> (or mads.<mad>.<tool>; both work). Every call is checked, "
+    "limited and recorded; a refusal says what to do next, and `_meta` holds the journal record of each result."
+)
+
+
+class McpHandlers:
+    """The handlers of all MCP requests.
+
+    Args:
+        calls, catalogue, resources, prompts: what they show and do.
+        changes: what clients may listen to.
+    """
+
+    def __init__(
+        self, calls: Calls, catalogue: Catalogue, resources: Resources, prompts: Prompts, changes: Changes
+    ) -> None:
+        self._calls = calls
+        self._catalogue = catalogue
+        self._resources = resources
+        self._prompts = prompts
+        self._changes = changes
+
+    async def list_tools(self, context: Context, params: types.PaginatedRequestParams | None) -> Any:
+        return self._catalogue.list_tools(principal_of(context), _cursor(params))
+
+    async def call_tool(self, context: Context, params: types.CallToolRequestParams) -> Any:
+        return await self._calls.call_tool(context, params.name, params.arguments or {})
+
+    async def list_resources(self, context: Context, params: types.PaginatedRequestParams | None) -> Any:
+        return await self._resources.list_resources(context, _cursor(params))
+
+    async def list_templates(self, context: Context, params: types.PaginatedRequestParams | None) -> Any:
+        return self._resources.list_templates(context, _cursor(params))
+
+    async def read_resource(self, context: Context, params: types.ReadResourceRequestParams) -> Any:
+        return await self._resources.read(context, params.uri)
+
+    async def subscribe(self, context: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
+        feed = _session(context).feed
+        await self._watch(context, feed, params.uri)
+        return types.EmptyResult()
+
+    async def unsubscribe(self, context: Context, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
+        self._changes.unwatch(_session(context).feed, params.uri)
+        return types.EmptyResult()
+
+    async def listen(
+        self, context: Context, params: types.SubscriptionsListenRequestParams
+    ) -> types.SubscriptionsListenResult:
+        """One subscription stream of revision 2026-07-28: acknowledge, then tell of changes until a side ends it."""
+        wanted = params.notifications
+        lists = [name for name in ("tools", "prompts", "resources") if getattr(wanted, f"{name}_list_changed")]
+        feed = self._changes.open(principal_of(context).tenant, lists)
+        meta = {SUBSCRIPTION_ID_META_KEY: context.request_id}
+        try:
+            await self._acknowledge(context, feed, wanted, meta)
+            while events := await feed.take():
+                for event in events:
+                    notice = event_to_notification(event, meta)
+                    await context.session.send_notification(notice, related_request_id=context.request_id)
+        finally:
+            self._changes.drop(feed)
+        return types.SubscriptionsListenResult(_meta=meta)
+
+    async def list_prompts(self, context: Context, params: types.PaginatedRequestParams | None) -> Any:
+        return self._prompts.list_prompts(_cursor(params))
+
+    async def get_prompt(self, context: Context, params: types.GetPromptRequestParams) -> Any:
+        return await self._prompts.get(context, params.name, params.arguments or {})
+
+    async def complete(self, context: Context, params: types.CompleteRequestParams) -> Any:
+        if isinstance(params.ref, types.PromptReference):
+            return await self._prompts.complete(params.ref.name, params.argument.name, params.argument.value)
+        return {"completion": {"values": [], "total": 0, "hasMore": False}}
+
+    async def set_log_level(self, context: Context, params: types.SetLevelRequestParams) -> types.EmptyResult:
+        _session(context).log_level = params.level
+        return types.EmptyResult()
+
+    async def _watch(self, context: Context, feed: Feed, uri: str) -> None:
+        # Whoever may not read a thing must not learn when it changes; so watching starts with a read, and is recorded.
+        if len(feed.uris) >= _MOST_URIS:
+            raise MCPError(INVALID_PARAMS, f"A client may watch {_MOST_URIS} resources at once; unsubscribe from some.")
+        await self._resources.read(context, uri)
+        self._changes.watch(feed, uri)
+
+    async def _acknowledge(
+        self, context: Context, feed: Feed, wanted: types.SubscriptionFilter, meta: dict[str, Any]
+    ) -> None:
+        for uri in wanted.resource_subscriptions or ():
+            try:
+                await self._watch(context, feed, uri)
+            except MCPError:
+                continue  # the acknowledgement names what is watched, and so what is not
+        honoured = types.SubscriptionFilter(
+            tools_list_changed=True if "tools" in feed.lists else None,
+            prompts_list_changed=True if "prompts" in feed.lists else None,
+            resources_list_changed=True if "resources" in feed.lists else None,
+            resource_subscriptions=sorted(feed.uris) or None,
+        )
+        params = types.SubscriptionsAcknowledgedNotificationParams(notifications=honoured, _meta=meta)
+        notice = types.SubscriptionsAcknowledgedNotification(params=params)
+        await context.session.send_notification(notice, related_request_id=context.request_id)
+
+
+def build_server(handlers: McpHandlers, catalogue: Catalogue) -> Server[Any]:
+    """The SDK's server, with our handlers in place of its own."""
+    server: Server[Any] = Server(
+        "cenoby",
+        version=__version__,
+        title="Cenoby",
+        instructions=_INSTRUCTIONS,
+        get_tool_input_schema=lambda name: catalogue.header_schema(CALLER.get(), name),
+        on_list_tools=handlers.list_tools,
+        on_call_tool=handlers.call_tool,
+        on_list_resources=handlers.list_resources,
+        on_list_resource_templates=handlers.list_templates,
+        on_read_resource=handlers.read_resource,
+        on_subscribe_resource=handlers.subscribe,
+        on_unsubscribe_resource=handlers.unsubscribe,
+        on_subscriptions_listen=handlers.listen,
+        on_list_prompts=handlers.list_prompts,
+        on_get_prompt=handlers.get_prompt,
+        on_completion=handlers.complete,
+    )
+    # Not by the constructor, which warns that logging is deprecated: the handshake revisions need it.
+    server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, handlers.set_log_level)
+    # The SDK's OpenTelemetry spans are dropped (the recorder has its own); the request state is sealed for its caller.
+    security = RequestStateSecurity.ephemeral()
+    security.bind_principal = _bound_principal
+    server.middleware[:] = [RequestStateBoundary(security, default_audience="cenoby")]
+    return server
+
+
+def _bound_principal(context: Context) -> str:
+    principal: Principal = principal_of(context)
+    return f"{principal.tenant}/{principal.agent}"
+
+
+def _session(context: Context) -> Session:
+    assert context.request is not None, "every request comes over HTTP"
+    session: Session = context.request.scope["cenoby.session"]
+    return session
+
+
+def _cursor(params: types.PaginatedRequestParams | None) -> str | None:
+    return params.cursor if params is not None else None
