@@ -1,0 +1,46 @@
+"""Time-ordered ids."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cenoby.kernel.clock import ManualClock
+from cenoby.kernel.ids import IdSource, id_time_ns
+
+
+def test_an_id_is_a_uuid_of_version_seven_with_the_clocks_time() -> None:
+    """The standard library reads the id as UUIDv7, and its time is the clock's to the millisecond."""
+    clock = ManualClock(1_767_225_600_123_456_789)
+    made = IdSource(clock).new()
+    assert uuid.UUID(made).version == 7
+    assert uuid.UUID(made).variant == uuid.RFC_4122
+    assert id_time_ns(made) == 1_767_225_600_123_000_000
+
+
+@given(st.lists(st.floats(min_value=-2, max_value=2), max_size=30), st.integers(1, 300))
+def test_ids_sort_in_the_order_in_which_they_were_made(steps: list[float], many: int) -> None:
+    """However the wall clock jumps, later ids are greater, and none repeats."""
+    clock = ManualClock()
+    source = IdSource(clock)
+    made = []
+    for step in steps:
+        clock.jump(step)
+        made += [source.new() for _ in range(many)]
+    assert made == sorted(set(made))
+
+
+def test_more_ids_than_a_millisecond_counts_stay_in_order() -> None:
+    """10,000 ids of one millisecond are distinct and ordered."""
+    source = IdSource(ManualClock())
+    made = [source.new() for _ in range(10_000)]
+    assert made == sorted(set(made))
+
+
+def test_the_time_of_something_else_is_refused() -> None:
+    """A UUID of another version has no time in it."""
+    with pytest.raises(ValueError, match="version 7"):
+        id_time_ns(str(uuid.UUID(int=0)))
