@@ -26,12 +26,6 @@ class MentionNotice(msgspec.Struct, frozen=True):
     sender: str
 
 
-class ResourceNotice(msgspec.Struct, frozen=True):
-    """`resource_updated.v1` on `<colony>.<tenant>.resource`: what the URI names has changed."""
-
-    uri: str
-
-
 class ParticipantNotice(msgspec.Struct, frozen=True):
     """`participant_changed.v1` on the conversation's subject: `agent` is now `invited`, `active` or `left`."""
 
@@ -43,8 +37,9 @@ class ParticipantNotice(msgspec.Struct, frozen=True):
 class Notices:
     """Rogers' voice on the bus.
 
-    What concerns one conversation (`message_posted.v1` and others) goes to `<colony>.<tenant>.conversation.<id>`. All of
-    it is on disk already; the bus delivers at most once, so whoever must miss nothing reads the ledger.
+    What concerns one conversation (`message_posted.v1` and others) goes to `<colony>.<tenant>.conversation.<id>`, and
+    `{"uri": ...}` to `<colony>.<tenant>.resource` for those who read it again. All of it is on disk already; the bus
+    delivers at most once, so whoever must miss nothing reads the ledger.
 
     Args:
         bus: where to announce.
@@ -83,9 +78,9 @@ class Notices:
         await self._publish(viewer, to, correlation, event, payload)
 
     async def _resource(self, viewer: Viewer, conversation: str, correlation: str) -> None:
-        notice = ResourceNotice(f"cenoby://conversations/{conversation}")
         to = subject(self._colony, viewer.tenant, "resource")
-        await self._publish(viewer, to, correlation, "resource_updated.v1", notice)
+        uri = {"uri": f"cenoby://conversations/{conversation}"}
+        await self._publish(viewer, to, correlation, "resource_updated.v1", uri)
 
     async def _publish(self, viewer: Viewer, to: str, correlation: str, event: str, payload: Any) -> None:
         await self._bus.publish(
