@@ -72,8 +72,11 @@ class NamespaceLimit(Section):
     """Limits of one agent within one namespace."""
 
     calls_per_second: Annotated[float, Field(gt=0)] | None = None
+    """Calls per second, sustained; the general limit where none is given."""
     burst: Count | None = None
+    """Calls at once after a pause."""
     calls_per_day: Count | None = None
+    """Calls per UTC day."""
 
 
 class MailboxSettings(Section):
@@ -179,7 +182,9 @@ class TelemetrySettings(Section):
     """What leaves the process about itself; nothing by default."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe log line that is written."""
     log_format: Literal["json", "console"] = "json"
+    """One JSON object a line, or text for people."""
     spans: Count = 4_000
     """Finished calls whose spans are kept in memory."""
     otlp_endpoint: str | None = None
@@ -209,6 +214,8 @@ class Settings(Section):
     """MADs to host: shipped names, entry points of `cenoby.mads`, `module:Class`, or `path/file.py:Class`."""
     roles: dict[str, list[str]] = {}
     """Further roles, or other capabilities for shipped ones: action types, categories (`web:*`) or `*`."""
+    models: list[ModelSettings] = []
+    """Language models that Fiedler may ask; the first is the default."""
     gateway: GatewaySettings = GatewaySettings()
     limits: LimitSettings = LimitSettings()
     mailbox: MailboxSettings = MailboxSettings()
@@ -218,7 +225,6 @@ class Settings(Section):
     redaction: RedactionSettings = RedactionSettings()
     vault: VaultSettings = VaultSettings()
     sandbox: SandboxSettings = SandboxSettings()
-    models: list[ModelSettings] = []
     telemetry: TelemetrySettings = TelemetrySettings()
 
     @field_validator("data")
