@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cenoby.cli.demo_servers import HttpRequest, LocalServer, Mishap, ScriptedModelServer
 from cenoby.kernel.clock import ManualClock
@@ -15,6 +17,7 @@ from cenoby.kernel.errors import CenobyError, NotFound
 from cenoby.kernel.settings import EgressSettings, ModelSettings
 from cenoby.models.catalogue import Catalogue, ModelInputError, ModelRequest
 from cenoby.models.client import Completion, ModelClient
+from cenoby.models.offers import offered_names
 from cenoby.models.price import NOTHING, Meter
 from cenoby.models.refusal import ModelFault, ModelUnavailable
 from cenoby.models.tokens import TokenCounter
@@ -190,7 +193,7 @@ async def test_a_lasting_refusal_is_told_at_once(
         await desk.ask()
     assert caught.value.code == code
     assert message in caught.value.message
-    assert len(server.requests) == 1
+    assert [request.method for request in server.requests].count("POST") == 1
     assert desk.meter.charge == NOTHING
 
 
@@ -323,17 +326,39 @@ async def test_a_learnt_dialect_is_kept(desk: Desk, server: ScriptedModelServer)
     assert desk.slept == []
 
 
-class RawServer(LocalServer):
-    """Answers every request with the same bytes and closes."""
+async def test_a_renamed_model_is_answered_with_what_the_provider_offers(server: ScriptedModelServer) -> None:
+    """The error names the nearest of the provider's own list, so that the entry in the settings can be mended."""
+    desk = Desk(server.address, server.url, model="scripted-2")
+    with pytest.raises(ModelFault, match="The provider offers: scripted") as caught:
+        await desk.ask()
+    await desk.egress.aclose()
+    assert (caught.value.code, caught.value.details) == ("model_gone", {"offered": ["scripted"]})
+    assert desk.meter.charge == NOTHING
 
-    def __init__(self, content_type: str, body: bytes) -> None:
+
+@given(st.recursive(st.none() | st.text() | st.integers(), st.lists, max_leaves=5))
+def test_no_list_of_models_breaks_the_reader(entries: Any) -> None:
+    """Whatever a server lists, there are names, or none."""
+    assert all(isinstance(name, str) for name in offered_names({"data": entries}))
+    assert offered_names(entries) == []
+    assert offered_names({"data": [{"id": "a"}, {"id": 3}, "b", {"id": "x\n"}]}) == ["a"]
+
+
+class RawServer(LocalServer):
+    """Answers every request with the same bytes, and closes where it had promised more."""
+
+    def __init__(self, content_type: str, body: bytes, missing: int = 0) -> None:
         super().__init__()
+        self._missing = missing
         self._answer = (
-            f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+            f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {len(body) + missing}\r\n\r\n".encode()
+            + body
         )
 
     async def serve(self, request: HttpRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(self._answer)
+        if self._missing:
+            writer.close()
 
 
 def events(*messages: bytes) -> bytes:
@@ -346,10 +371,10 @@ COUNTED = b'{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":1}}'
 
 
 async def ask_raw(
-    content_type: str, body: bytes, *, streamed: bool
+    content_type: str, body: bytes, *, streamed: bool, missing: int = 0
 ) -> tuple[Desk, Completion | CenobyError, Sequence[str]]:
     deltas = Deltas()
-    async with RawServer(content_type, body) as server:
+    async with RawServer(content_type, body, missing) as server:
         desk = Desk(server.address, f"http://{server.address}")
         result: Completion | CenobyError
         try:
@@ -382,6 +407,21 @@ async def test_what_the_server_sends_counts_not_what_it_was_asked_for(
     assert isinstance(answer, Completion)
     assert (answer.text, answer.finish_reason, answer.charge.micro_usd) == ("hi", "stop", 24)
     assert list(deltas) == (["hi"] if streamed else [])
+
+
+async def test_a_stream_that_breaks_after_the_last_word_is_an_answer() -> None:
+    """What is lost then is the farewell; without the usage that may have come with it the bound is charged."""
+    desk, answer, _ = await ask_raw("text/event-stream", events(SAID, ENDED), streamed=True, missing=100)
+    assert isinstance(answer, Completion)
+    assert (answer.text, answer.charge) == ("hi", desk.request().bound)
+
+
+async def test_a_stream_that_ends_in_the_middle_is_no_answer() -> None:
+    """A proxy that closes a stream politely has lost the answer all the same."""
+    _, error, deltas = await ask_raw("text/event-stream", events(SAID), streamed=True)
+    assert isinstance(error, ModelUnavailable)
+    assert error.code == "model_cut_off"
+    assert list(deltas) == ["hi"]
 
 
 @pytest.mark.parametrize(

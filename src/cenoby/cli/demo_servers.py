@@ -222,8 +222,9 @@ class ScriptedModelServer(LocalServer):
         usage["completion_tokens"] = len(said)
         usage["total_tokens"] = sum(usage.values())
         if body.get("stream"):
-            wants_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-            events = self._events(said, reason, usage if wants_usage and self._reports_usage else None)
+            options: dict[str, Any] = body.get("stream_options") or {}
+            counts = self._reports_usage and options.get("include_usage")
+            events = self._events(said, reason, usage if counts else None)
             await _stream(writer, events[: len(events) // 2] if cut else events, whole=not cut)
             return
         message = {"role": "assistant", "content": " ".join(said)}

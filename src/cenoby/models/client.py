@@ -15,6 +15,7 @@ from cenoby.kernel.codec import CodecError, from_json
 from cenoby.kernel.errors import CenobyError
 from cenoby.models.backoff import delay, retry_after
 from cenoby.models.catalogue import Model, ModelRequest
+from cenoby.models.offers import near_offers
 from cenoby.models.price import NOTHING, Charge, Meter
 from cenoby.models.refusal import MAY_BE_BILLED, ModelFault, ModelUnavailable, Refusal, refusal_of, without_key
 from cenoby.models.sse import EventTooLong, event_data
@@ -194,7 +195,15 @@ class ModelClient:
         if answer.status in MAY_BE_BILLED:
             refusal.error.details["charged_micro_usd"] = meter.charge.micro_usd
             raise refusal.error
+        if answer.status == 404 and refusal.error.code == "model_gone":
+            await self._name_offers(attempt, refusal)
         return refusal
+
+    async def _name_offers(self, attempt: _Attempt, refusal: Refusal) -> None:
+        offers = await near_offers(self._egress, attempt.request.model, _headers(attempt), attempt.seconds)
+        if offers:
+            message = f"{refusal.error.message} The provider offers: {', '.join(offers)}."
+            refusal.error = ModelFault("model_gone", message, details={"offered": offers})
 
     def _completion(self, request: ModelRequest, reading: Reading, meter: Meter) -> Completion:
         text = "".join(reading.parts)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
 
 
 class EventTooLong(ValueError):
     """One event is longer than the reader is willing to hold."""
 
 
-async def event_data(chunks: AsyncIterable[bytes], *, max_bytes: int) -> AsyncIterator[bytes]:
+async def event_data(chunks: AsyncIterable[bytes], *, max_bytes: int) -> AsyncGenerator[bytes, None]:
     """The data of each event, lines joined by a newline; an unfinished last event is delivered too.
 
     Args:
@@ -21,21 +22,22 @@ async def event_data(chunks: AsyncIterable[bytes], *, max_bytes: int) -> AsyncIt
     """
     data: list[bytes] = []
     held = 0
-    async for line in _lines(chunks, max_bytes):
-        if not line:
-            if data:
-                yield b"\n".join(data)
-            data, held = [], 0
-        elif line.startswith(b"data:"):
-            data.append(line[5:].removeprefix(b" "))
-            held += len(line)
-            if held > max_bytes:
-                raise EventTooLong(f"an event has more than {max_bytes} bytes")
+    async with aclosing(_lines(chunks, max_bytes)) as lines:
+        async for line in lines:
+            if not line:
+                if data:
+                    yield b"\n".join(data)
+                data, held = [], 0
+            elif line.startswith(b"data:"):
+                data.append(line[5:].removeprefix(b" "))
+                held += len(line)
+                if held > max_bytes:
+                    raise EventTooLong(f"an event has more than {max_bytes} bytes")
     if data:
         yield b"\n".join(data)
 
 
-async def _lines(chunks: AsyncIterable[bytes], max_bytes: int) -> AsyncIterator[bytes]:
+async def _lines(chunks: AsyncIterable[bytes], max_bytes: int) -> AsyncGenerator[bytes, None]:
     rest = b""
     after_return = False
     async for chunk in chunks:
