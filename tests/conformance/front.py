@@ -62,7 +62,8 @@ class Front:
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         body, method = _rename_call(await _whole(receive))
         headers = [(key, value) for key, value in scope["headers"] if key not in _DROPPED]
-        headers = [(key, _rename_header(key, value)) for key, value in headers]
+        if method == "tools/call":
+            headers = [(key, _rename_header(key, value)) for key, value in headers]
         headers.append((b"authorization", f"Bearer {self._token}".encode()))
         request = self._client.build_request(scope["method"], self._upstream, headers=headers, content=body)
         response = await self._client.send(request, stream=True)
@@ -94,7 +95,7 @@ def _rename_call(body: bytes) -> tuple[bytes, str]:
 
 
 def _rename_header(key: bytes, value: bytes) -> bytes:
-    return to_canonical(value.decode("latin-1")).encode("latin-1") if key == b"mcp-name" else value
+    return to_canonical(value.decode("latin-1").strip()).encode("latin-1") if key == b"mcp-name" else value
 
 
 async def _pass_back(response: Any, method: str, send: Any) -> None:

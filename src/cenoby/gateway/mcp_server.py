@@ -53,19 +53,19 @@ class McpHandlers:
         self._changes = changes
 
     async def list_tools(self, context: Context, params: types.PaginatedRequestParams | None) -> Any:
-        return self._catalogue.list_tools(principal_of(context), _cursor(params))
+        return _complete(self._catalogue.list_tools(principal_of(context), _cursor(params)))
 
     async def call_tool(self, context: Context, params: types.CallToolRequestParams) -> Any:
-        return await self._calls.call_tool(context, params.name, params.arguments or {})
+        return _complete(await self._calls.call_tool(context, params.name, params.arguments or {}))
 
     async def list_resources(self, context: Context, params: types.PaginatedRequestParams | None) -> Any:
-        return await self._resources.list_resources(context, _cursor(params))
+        return _complete(await self._resources.list_resources(context, _cursor(params)))
 
     async def list_templates(self, context: Context, params: types.PaginatedRequestParams | None) -> Any:
-        return self._resources.list_templates(context, _cursor(params))
+        return _complete(self._resources.list_templates(context, _cursor(params)))
 
     async def read_resource(self, context: Context, params: types.ReadResourceRequestParams) -> Any:
-        return await self._resources.read(context, params.uri)
+        return _complete(await self._resources.read(context, params.uri))
 
     async def subscribe(self, context: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
         feed = _session(context).feed
@@ -95,15 +95,15 @@ class McpHandlers:
         return types.SubscriptionsListenResult(_meta=meta)
 
     async def list_prompts(self, context: Context, params: types.PaginatedRequestParams | None) -> Any:
-        return self._prompts.list_prompts(_cursor(params))
+        return _complete(self._prompts.list_prompts(_cursor(params)))
 
     async def get_prompt(self, context: Context, params: types.GetPromptRequestParams) -> Any:
-        return await self._prompts.get(context, params.name, params.arguments or {})
+        return _complete(await self._prompts.get(context, params.name, params.arguments or {}))
 
     async def complete(self, context: Context, params: types.CompleteRequestParams) -> Any:
         if isinstance(params.ref, types.PromptReference):
-            return await self._prompts.complete(params.ref.name, params.argument.name, params.argument.value)
-        return {"completion": {"values": [], "total": 0, "hasMore": False}}
+            return _complete(await self._prompts.complete(params.ref.name, params.argument.name, params.argument.value))
+        return _complete({"completion": {"values": [], "total": 0, "hasMore": False}})
 
     async def set_log_level(self, context: Context, params: types.SetLevelRequestParams) -> types.EmptyResult:
         _session(context).log_level = params.level
@@ -173,6 +173,12 @@ def _session(context: Context) -> Session:
     assert context.request is not None, "every request comes over HTTP"
     session: Session = context.request.scope["cenoby.session"]
     return session
+
+
+def _complete(result: dict[str, Any]) -> dict[str, Any]:
+    # Revision 2026-07-28 requires it of every result; the SDK drops it for the others.
+    result.setdefault("resultType", "complete")
+    return result
 
 
 def _cursor(params: types.PaginatedRequestParams | None) -> str | None:

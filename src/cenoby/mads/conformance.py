@@ -208,6 +208,13 @@ class Conformance(Mad):
             await call.log(level, f"A line of level {level}")
         return _text("Logged.")
 
+    @tool(_ACTION, effect="reads")
+    async def custom_headers(
+        self, call: Call, region: Annotated[str, Field(json_schema_extra={"x-mcp-header": "Region"})]
+    ) -> ToolContent:
+        """Takes an argument that also travels as a header."""
+        return _text(f"Region: {region}")
+
     @tool(_ACTION, effect="writes")
     async def trigger_tool_change(self, call: Call) -> ToolContent:
         """Has listeners told that the tools changed."""
