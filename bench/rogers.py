@@ -141,7 +141,7 @@ class Bench:
         await asyncio.sleep(2)
         stored = await work()
         end = time.monotonic() + 10
-        while len(delays) < sum(expected[one] for one in watched) and time.monotonic() < end:
+        while len(delays) < sum(expected[one] for one in watched) and time.monotonic() < end:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         for task in tasks:
             task.cancel()

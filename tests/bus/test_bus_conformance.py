@@ -343,6 +343,39 @@ async def test_responders_own_timeout_is_not_the_deadline(bus: MessageBus) -> No
         await bus.request(envelope("main.default.mad.late", seconds=5))
 
 
+async def test_deadline_leaves_no_cancellation_behind(bus: MessageBus) -> None:
+    """After a passed deadline the caller's task goes on as if nothing was, even where the responder swallowed it."""
+
+    async def swallows(_: Envelope) -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+        return "late"
+
+    await bus.subscribe("main.default.mad.swallow", swallows, group="swallow")
+    try:
+        answer = await bus.request(envelope("main.default.mad.swallow", seconds=0.02))
+    except BusUnavailable as error:
+        answer = error.code
+    assert answer in ("late", "bus_deadline")
+    task = asyncio.current_task()
+    assert task is not None and task.cancelling() == 0
+    await asyncio.sleep(0)
+
+
+async def test_callers_own_timeout_is_not_the_deadline(bus: MessageBus) -> None:
+    """A caller that bounds its wait more tightly than the envelope gets its own TimeoutError."""
+
+    async def never(_: Envelope) -> None:
+        await asyncio.Event().wait()
+
+    await bus.subscribe("main.default.mad.never", never, group="never")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.02):
+            await bus.request(envelope("main.default.mad.never", seconds=30))
+
+
 async def test_caller_may_be_cancelled(bus: MessageBus) -> None:
     """Cancelling the caller ends its wait with CancelledError, and the responder answers the next request."""
     begun = asyncio.Event()

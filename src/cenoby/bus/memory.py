@@ -194,14 +194,37 @@ class MemoryBus:
         except StopIteration as finished:
             return finished.value
         # A timer costs more than most answers, so it is set only for a responder that did not answer at once.
-        timeout = asyncio.timeout(seconds)
-        try:
-            async with timeout:
-                return await _resume(steps, waits_for)
-        except TimeoutError:
-            if timeout.expired():
-                raise _deadline(envelope) from None
-            raise
+        with _Deadline(seconds, envelope):
+            return await _resume(steps, waits_for)
+
+
+class _Deadline:
+    """Cancels the task it is entered in once `seconds` have passed, and turns that into `BusUnavailable`.
+
+    The same bookkeeping of `cancel` and `uncancel` as `asyncio.timeout`, at less than half its cost a request.
+    """
+
+    __slots__ = ("_cancelling", "_envelope", "_passed", "_task", "_timer")
+
+    def __init__(self, seconds: float, envelope: Envelope) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a request is made in a task"
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._envelope = envelope
+        self._passed = False
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._pass)
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._timer.cancel()
+        if self._passed and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise _deadline(self._envelope) from None
+
+    def _pass(self) -> None:
+        self._passed = True
+        self._task.cancel()
 
 
 @types.coroutine
