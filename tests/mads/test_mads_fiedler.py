@@ -1,6 +1,7 @@
 """Fiedler's tools against a scripted provider, with the real ledger of budgets."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -114,9 +115,22 @@ async def server() -> AsyncIterator[ScriptedModelServer]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with empty tables, migrated once; every test works on a copy."""
+    path = tmp_path_factory.mktemp("fiedler") / "template.db"
+
+    async def migrate() -> None:
+        await (await Database.open(path, clock=ManualClock())).close()
+
+    asyncio.run(migrate())
+    return path
+
+
 @pytest.fixture
-async def stage(server: ScriptedModelServer, tmp_path: Path) -> AsyncIterator[Stage]:
-    database = await Database.open(tmp_path / "cenoby.db", clock=ManualClock())
+async def stage(server: ScriptedModelServer, migrated: Path, tmp_path: Path) -> AsyncIterator[Stage]:
+    path = Path(shutil.copy(migrated, tmp_path / "cenoby.db"))
+    database = await Database.open(path, clock=ManualClock())
     made = Stage(server, database)
     yield made
     await made.egress.aclose()

@@ -3,6 +3,7 @@
 import pytest
 
 from cenoby.kernel.settings import ModelSettings
+from cenoby.kernel.settings_file import SettingsError
 from cenoby.models.catalogue import Catalogue, ModelInputError
 from cenoby.models.tokens import TokenCounter
 
@@ -40,8 +41,16 @@ def test_an_unknown_name_is_answered_with_those_there_are() -> None:
 
 def test_two_entries_of_one_name_are_refused() -> None:
     """Which of them a caller would get is not left to chance."""
-    with pytest.raises(ValueError, match="same model twice"):
+    with pytest.raises(SettingsError, match="'a' is named twice"):
         catalogue("a", "a")
+
+
+@pytest.mark.parametrize("url", ["models.example/v1", "ftp://x/v1", "https://", "https://u:p@x/v1", "https://x/v1?a=b"])
+def test_an_address_that_is_none_is_refused_at_start(url: str) -> None:
+    """Not at the first call; and never with credentials in it."""
+    entry = ModelSettings(name="a", url=url, input_usd_per_million=1, output_usd_per_million=1)
+    with pytest.raises(SettingsError, match=r"models\.0\.url"):
+        Catalogue([entry], TokenCounter())
 
 
 def test_the_cap_is_the_smallest_of_wish_model_and_context() -> None:

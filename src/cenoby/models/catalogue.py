@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cenoby.kernel.errors import InvalidInput
 from cenoby.kernel.settings import ModelSettings
+from cenoby.kernel.settings_file import SettingsError
 from cenoby.models.price import Charge, Price
 from cenoby.models.tokens import TokenCounter
+
+_BASE_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 
 
 class ModelInputError(InvalidInput):
@@ -88,14 +92,20 @@ class Catalogue:
     """The models of a colony, in the order of the settings; the first is the default.
 
     Raises:
-        ValueError: two entries have the same name.
+        SettingsError: two entries have the same name, or an address is not one.
     """
 
     def __init__(self, models: Sequence[ModelSettings], counter: TokenCounter) -> None:
-        self._models = {entry.name: Model.of(entry) for entry in models}
+        self._models: dict[str, Model] = {}
         self._counter = counter
-        if len(self._models) != len(models):
-            raise ValueError("`models` in the settings names the same model twice; give each entry its own name")
+        for position, entry in enumerate(models):
+            if entry.name in self._models:
+                raise SettingsError("settings_invalid", f"models.{position}: {entry.name!r} is named twice.")
+            if not _BASE_URL.fullmatch(entry.url):
+                raise SettingsError(
+                    "settings_invalid", f"models.{position}.url: {entry.url!r} is no base URL like https://host/v1."
+                )
+            self._models[entry.name] = Model.of(entry)
 
     def all(self) -> list[Model]:
         """Every model, the default first."""
