@@ -177,6 +177,7 @@ class Host:
         invocation = self._live[order.invocation]
 
         async def work() -> ToolReply:
+            invocation.began = True
             return await _run(tool, invocation)
 
         return await self._mailboxes[tool.mad].run(envelope.priority, work)

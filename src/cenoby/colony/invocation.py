@@ -56,7 +56,7 @@ class Invocation:
     """
 
     __slots__ = (
-        "action", "allowed", "approval", "arguments", "call", "canonical", "causation", "client", "correlation",
+        "action", "allowed", "approval", "arguments", "began", "call", "canonical", "causation", "client", "correlation",
         "credential", "id", "intended", "marks", "outcome", "parsed", "principal", "removed", "reservation", "risk",
         "spent", "started_ns", "tool", "tool_name",
     )  # fmt: skip
@@ -90,6 +90,7 @@ class Invocation:
         self.reservation = ""
         self.spent: int | None = None
         self.intended = False
+        self.began = False
         self.call: Call | None = None
         self.outcome: Outcome | None = None
         self.started_ns = 0
@@ -130,23 +131,29 @@ class Outcome:
         self.record: RecordRef | None = None
 
     @classmethod
-    def failed(cls, error: CenobyError) -> Outcome:
-        """The outcome of a call that a stage or the tool ended with `error`."""
+    def failed(cls, error: CenobyError, *, began: bool) -> Outcome:
+        """The outcome of a call that a stage or the tool ended with `error`; `began` says whether the tool ran."""
         if error.code == "approval_pending":
             return cls("parked", error=error)
-        return cls("error" if error.family == "fault" else "refused", error=error)
+        broke = error.family == "fault" or (began and error.family == "unavailable")
+        return cls("error" if broke else "refused", error=error)
 
 
 class Call:
     """What a tool sees of the call it serves."""
 
-    __slots__ = ("_invocation", "_record", "deadline_ns")
+    __slots__ = ("_invocation", "_record", "_redact", "deadline_ns")
 
     def __init__(
-        self, invocation: Invocation, record: Callable[[Entry], Awaitable[RecordRef]], deadline_ns: int
+        self,
+        invocation: Invocation,
+        record: Callable[[Entry], Awaitable[RecordRef]],
+        redact: Callable[[str], str],
+        deadline_ns: int,
     ) -> None:
         self._invocation = invocation
         self._record = record
+        self._redact = redact
         self.deadline_ns = deadline_ns
 
     @property
@@ -172,12 +179,12 @@ class Call:
     async def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
         """Tell the client how far the call is; nothing happens where nobody listens."""
         if self._invocation.client is not None:
-            await self._invocation.client.progress(done, total, message)
+            await self._invocation.client.progress(done, total, message and self._redact(message))
 
     async def log(self, level: str, text: str) -> None:
         """Send a log line to the client; nothing happens where nobody listens."""
         if self._invocation.client is not None:
-            await self._invocation.client.log(level, text)
+            await self._invocation.client.log(level, self._redact(text))
 
     async def elicit(self, message: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         """Ask the person at the client. The answer informs; it is never an approval.

@@ -96,9 +96,9 @@ class Pipeline:
                 outcome = await stage(invocation)
             except CenobyError as error:
                 marks.append((stage.name, now()))
-                return Outcome.failed(error)
+                return Outcome.failed(error, began=invocation.began)
             except Exception as error:  # noqa: BLE001 - a bug of ours is recorded and answered, too
-                return Outcome.failed(_broken(stage, invocation, error))
+                return Outcome.failed(_broken(stage, invocation, error), began=invocation.began)
             marks.append((stage.name, now()))
             if outcome is not None:
                 return outcome
@@ -115,9 +115,9 @@ class Pipeline:
                 await asyncio.shield(self._go_back(invocation, position + 1))
                 raise
             except CenobyError as error:
-                invocation.outcome = Outcome.failed(error)
+                invocation.outcome = Outcome.failed(error, began=invocation.began)
             except Exception as error:  # noqa: BLE001 - as on the way in
-                invocation.outcome = Outcome.failed(_broken(stage, invocation, error))
+                invocation.outcome = Outcome.failed(_broken(stage, invocation, error), began=invocation.began)
             marks.append((stage.name, now()))
 
     def _trace(self, invocation: Invocation, outcome: Outcome) -> None:

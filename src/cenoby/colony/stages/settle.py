@@ -17,7 +17,7 @@ class Settle:
     async def __call__(self, invocation: Invocation) -> None:
         if not invocation.reservation:
             return
-        if invocation.call is None:
+        if not invocation.began:
             await self._ledger.settle(invocation.reservation, 0)
         elif invocation.spent is not None:
             await self._ledger.settle(invocation.reservation, invocation.spent)
