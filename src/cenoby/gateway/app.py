@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -39,7 +39,9 @@ from cenoby.gateway.mcp_server import McpHandlers, build_server
 from cenoby.gateway.origins import OriginRules
 from cenoby.gateway.prompts import Prompts
 from cenoby.gateway.resources import Resources
+from cenoby.gateway.sealed_state import StateSeal
 from cenoby.gateway.sessions import Sessions
+from cenoby.kernel.clock import Clock, SystemClock
 from cenoby.kernel.errors import Unauthenticated
 from cenoby.kernel.settings import GatewaySettings
 from cenoby.telemetry.logs import get_logger
@@ -64,6 +66,7 @@ class GatewayPorts:
         settings: limits and names.
         colony: the colony's name.
         listen_host: address that the gateway listens on.
+        clock: the time.
         ready: why the colony is not ready, or nothing when it is.
         dashboard: serves every path that the gateway does not; None answers 404 there.
     """
@@ -77,6 +80,7 @@ class GatewayPorts:
     settings: GatewaySettings
     colony: str
     listen_host: str
+    clock: Clock = field(default_factory=SystemClock)
     ready: Callable[[], str] = lambda: ""
     dashboard: AsgiApp | None = None
 
@@ -91,9 +95,9 @@ class Gateway:
         self._origins = OriginRules(ports.listen_host, settings.allowed_hosts, settings.allowed_origins)
         self._changes = Changes(ports.bus, ports.colony)
         catalogue = Catalogue(ports.host, ports.roles, settings.tool_names, settings.page_size)
-        calls = Calls(ports.pipeline)
+        calls = Calls(ports.pipeline, StateSeal(ports.clock))
         resources = Resources(ports.host, calls, catalogue, settings.page_size)
-        prompts = Prompts(ports.host, settings.page_size)
+        prompts = Prompts(ports.host, calls, settings.page_size)
         server = build_server(McpHandlers(calls, catalogue, resources, prompts, self._changes), catalogue)
         self._stateless = StreamableHTTPSessionManager(
             server, stateless=True, max_request_body_size=settings.max_body_bytes

@@ -15,16 +15,10 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from cenoby.access.principals import Principal
 from cenoby.colony.invocation import ClientChannel, Invocation, Outcome
 from cenoby.colony.pipeline import Pipeline
-from cenoby.gateway.client_channel import HandshakeChannel, StatelessChannel, channel_for
-from cenoby.gateway.errors import (
-    OVERLOAD_CODES,
-    RECORD_META_KEY,
-    ClientAsked,
-    missing_capability,
-    protocol_error,
-    tool_error,
-)
+from cenoby.gateway.client_channel import Channel, StatelessChannel, channel_for, input_required
+from cenoby.gateway.errors import OVERLOAD_CODES, RECORD_META_KEY, missing_capability, protocol_error, tool_error
 from cenoby.gateway.names import canonical
+from cenoby.gateway.sealed_state import Asked, StateSeal, asked_by
 from cenoby.kernel.errors import CenobyError
 
 Context = ServerRequestContext[Any, Any]
@@ -44,27 +38,57 @@ def principal_of(context: Context) -> Principal:
     return principal
 
 
+class Conversation:
+    """One request and the questions asked in answer to it: the client's way back, and the state between its rounds."""
+
+    def __init__(self, seal: StateSeal, context: Context, target: str, arguments: dict[str, Any]) -> None:
+        self._seal = seal
+        self._asked: Asked = asked_by(principal_of(context), context.method, target, arguments)
+        self.channel: Channel = channel_for(context, self._answers(context.params or {}))
+
+    def interim(self, error: CenobyError | None) -> dict[str, Any] | None:
+        """The `input_required` result, if that is what `error` means and the era knows it."""
+        if error is None or error.code != "input_required" or not isinstance(self.channel, StatelessChannel):
+            return None
+        return input_required(error, self._seal.seal(self._asked, self.channel.answers))
+
+    def _answers(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        state = params.get("requestState")
+        answers = self._seal.open(self._asked, state) if isinstance(state, str) else {}
+        return answers | (params.get("inputResponses") or {})
+
+
 class Calls:
     """Tool calls of MCP clients.
 
     Args:
         pipeline: what every call passes.
+        seal: seals what a call knows between its rounds.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, seal: StateSeal) -> None:
         self._pipeline = pipeline
+        self._seal = seal
+
+    def conversation(self, context: Context, target: str, arguments: dict[str, Any]) -> Conversation:
+        """What belongs to the rounds of one request.
+
+        Raises:
+            MCPError: it brings a state that was not sealed for it.
+        """
+        return Conversation(self._seal, context, target, arguments)
 
     async def call_tool(self, context: Context, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """The result of `tools/call`.
 
         Raises:
-            MCPError: an unknown tool, a capability that the client lacks, or a full colony.
+            MCPError: an unknown tool, a forged state, a capability that the client lacks, or a full colony.
         """
-        channel = channel_for(context)
-        outcome = await self.run(context, canonical(name), arguments, channel)
-        if outcome.error is not None:
-            return error_result(context, outcome.error, channel)
-        return success_result(outcome)
+        conversation = self.conversation(context, name, arguments)
+        outcome = await self.run(context, canonical(name), arguments, conversation.channel)
+        if outcome.error is None:
+            return success_result(outcome)
+        return conversation.interim(outcome.error) or _error_result(context, outcome.error)
 
     async def run(
         self, context: Context, tool: str, arguments: dict[str, Any], channel: ClientChannel | None = None
@@ -101,7 +125,7 @@ def success_result(outcome: Outcome) -> dict[str, Any]:
     if outcome.blocks is not None:
         result: dict[str, Any] = {"content": outcome.blocks, "isError": outcome.status == "error"}
     else:
-        result = {"content": [{"type": "text", "text": outcome.json.decode()}]}
+        result = {"content": [{"type": "text", "text": outcome.json.decode()}], "isError": False}
         if isinstance(outcome.value, dict):
             result["structuredContent"] = outcome.value
     if outcome.record is not None:
@@ -109,22 +133,16 @@ def success_result(outcome: Outcome) -> dict[str, Any]:
     return result
 
 
-def error_result(context: Context, error: CenobyError, channel: HandshakeChannel | StatelessChannel) -> dict[str, Any]:
-    """The result of a call that was refused or failed.
-
-    Raises:
-        MCPError: where the protocol has an error of its own for it.
-    """
+def _error_result(context: Context, error: CenobyError) -> dict[str, Any]:
     stateless = context.protocol_version in MODERN_PROTOCOL_VERSIONS
-    if error.code == "input_required" and isinstance(error, ClientAsked) and isinstance(channel, StatelessChannel):
-        return channel.input_required(error)
     if error.code == "tool_unknown":
         raise protocol_error(error)
     if error.code == "client_feature_missing" and stateless and error.details.get("capability"):
         raise missing_capability(error.details["capability"])
     if error.code in OVERLOAD_CODES:
         # The application turns the status of the answer into 503 where the answer has not begun.
-        context.request.scope["cenoby.retry_after"] = error.retry_after or 1.0  # type: ignore[union-attr]
+        assert context.request is not None, "every request comes over HTTP"
+        context.request.scope["cenoby.retry_after"] = error.retry_after or 1.0
         raise protocol_error(error)
     return tool_error(error)
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from cenoby.colony.tool import CallInvalid
 from cenoby.gateway.errors import ClientAsked
-from cenoby.kernel.codec import from_json, to_json
+from cenoby.kernel.errors import CenobyError
 
 Context = ServerRequestContext[Any, Any]
 
@@ -33,37 +33,12 @@ _CAPABILITY_OF = {
 }
 
 
-class McpChannel:
-    """What both eras share.
-
-    Args:
-        context: the SDK's context of the request.
-        log_level: least severe level that the client wants; None for no log lines at all.
-    """
-
-    def __init__(self, context: Context, log_level: str | None) -> None:
-        self._context = context
-        self._log_level = log_level
+class Asking:
+    """Questions to the client, in either era."""
 
     def supports(self, capability: str) -> bool:
         """Whether the client declared `elicitation`, `sampling` or `roots`."""
-        declared = self._context.session.client_capabilities
-        return declared is not None and getattr(declared, capability, None) is not None
-
-    async def progress(self, done: float, total: float | None, message: str | None) -> None:
-        """Send a progress notification; the SDK drops it where the client gave no token."""
-        await self._context.session.report_progress(done, total, message)
-
-    async def log(self, level: str, text: str) -> None:
-        """Send a log line on the call's own stream if the client wants its level."""
-        if self._log_level is None or level not in LOG_LEVELS:
-            return
-        if LOG_LEVELS.index(level) < LOG_LEVELS.index(self._log_level):
-            return
-        params = types.LoggingMessageNotificationParams(level=cast(types.LoggingLevel, level), data=text)
-        await self._context.session.send_notification(
-            types.LoggingMessageNotification(params=params), related_request_id=self._context.request_id
-        )
+        raise NotImplementedError
 
     async def ask(self, questions: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         """Answers to several questions at once.
@@ -91,8 +66,7 @@ class McpChannel:
         Raises:
             CallInvalid, ClientAsked: as `ask`.
         """
-        params = {"message": message, "requestedSchema": dict(schema)}
-        return await self._ask_one("elicitation/create", params)
+        return await self._ask_one("elicitation/create", {"message": message, "requestedSchema": dict(schema)})
 
     async def sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Ask the client's model.
@@ -114,7 +88,69 @@ class McpChannel:
         raise NotImplementedError
 
 
-class HandshakeChannel(McpChannel):
+class AnswerBook(Asking):
+    """Asks by ending the call, and knows the answers that the client brought (revision 2026-07-28).
+
+    Args:
+        answers: what the client answered so far, by the keys of the questions.
+    """
+
+    def __init__(self, answers: dict[str, Any]) -> None:
+        self.answers = answers
+        self._asked = 0
+
+    def _next_key(self) -> str:
+        # A tool asks in the same order each time it runs, so counting gives each question the key it had before.
+        self._asked += 1
+        return f"question_{self._asked}"
+
+    async def _put(self, questions: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        missing = {key: dict(question) for key, question in questions.items() if key not in self.answers}
+        if missing:
+            raise ClientAsked("input_required", "The tool needs answers from the client.", details={"asks": missing})
+        return {key: self.answers[key] for key in questions}
+
+
+def input_required(error: CenobyError, state: str) -> dict[str, Any]:
+    """The result that asks the client what `error` says is missing."""
+    return {"resultType": "input_required", "inputRequests": error.details["asks"], "requestState": state}
+
+
+class _Connected:
+    """What both eras do through the SDK's context of a request.
+
+    Args:
+        context: that context.
+        log_level: least severe level that the client wants; None for no log lines at all.
+    """
+
+    def __init__(self, context: Context, log_level: str | None) -> None:
+        self._context = context
+        self._log_level = log_level
+
+    def supports(self, capability: str) -> bool:
+        declared = self._context.session.client_capabilities
+        return declared is not None and getattr(declared, capability, None) is not None
+
+    async def progress(self, done: float, total: float | None, message: str | None) -> None:
+        """Send a progress notification; the SDK drops it where the client gave no token."""
+        await self._context.session.report_progress(done, total, message)
+
+    async def log(self, level: str, text: str) -> None:
+        """Send a log line on the call's own stream if the client wants its level."""
+        if wants_log(self._log_level, level):
+            params = types.LoggingMessageNotificationParams(level=cast(types.LoggingLevel, level), data=text)
+            await self._context.session.send_notification(
+                types.LoggingMessageNotification(params=params), related_request_id=self._context.request_id
+            )
+
+
+def wants_log(least: str | None, level: str) -> bool:
+    """Whether a client that wants `least` and worse is sent a line of `level`."""
+    return least is not None and level in LOG_LEVELS and LOG_LEVELS.index(level) >= LOG_LEVELS.index(least)
+
+
+class HandshakeChannel(_Connected, Asking):
     """Asks on the stream of the call, which waits meanwhile."""
 
     def _next_key(self) -> str:
@@ -133,47 +169,22 @@ class HandshakeChannel(McpChannel):
         return result.model_dump(by_alias=True, mode="json", exclude_none=True)
 
 
-class StatelessChannel(McpChannel):
-    """Asks by ending the call, and knows the answers that the client brought.
+class StatelessChannel(_Connected, AnswerBook):
+    """Asks by ending the call."""
 
-    Args:
-        context: the SDK's context; its `requestState` was sealed by this colony and is unsealed already.
-        log_level: as in `McpChannel`.
-    """
-
-    def __init__(self, context: Context, log_level: str | None) -> None:
-        super().__init__(context, log_level)
-        self._asked = 0
-        params: Mapping[str, Any] = context.params or {}
-        state = params.get("requestState")
-        self.answers: dict[str, Any] = from_json(state) if isinstance(state, str) else {}
-        self.answers.update(params.get("inputResponses") or {})
-
-    def _next_key(self) -> str:
-        # A tool asks in the same order each time it runs, so counting gives each question the key it had before.
-        self._asked += 1
-        return f"question_{self._asked}"
-
-    async def _put(self, questions: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-        missing = {key: dict(question) for key, question in questions.items() if key not in self.answers}
-        if missing:
-            raise ClientAsked("input_required", "The tool needs answers from the client.", details={"asks": missing})
-        return {key: self.answers[key] for key in questions}
-
-    def input_required(self, error: ClientAsked) -> dict[str, Any]:
-        """The result that asks the client; the answers so far travel in the sealed state."""
-        return {
-            "resultType": "input_required",
-            "inputRequests": error.details["asks"],
-            "requestState": to_json(self.answers).decode(),
-        }
+    def __init__(self, context: Context, log_level: str | None, answers: dict[str, Any]) -> None:
+        _Connected.__init__(self, context, log_level)
+        AnswerBook.__init__(self, answers)
 
 
-def channel_for(context: Context) -> HandshakeChannel | StatelessChannel:
-    """The channel of a request, by the era of its connection."""
+Channel = HandshakeChannel | StatelessChannel
+
+
+def channel_for(context: Context, answers: dict[str, Any]) -> Channel:
+    """The channel of a request, by the era of its connection; `answers` are what a stateless client brought."""
     if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
         wanted = (context.meta or {}).get(types.LOG_LEVEL_META_KEY)
-        return StatelessChannel(context, wanted if wanted in LOG_LEVELS else None)
+        return StatelessChannel(context, wanted if wanted in LOG_LEVELS else None, answers)
     session = context.request.scope.get("cenoby.session") if context.request is not None else None
     return HandshakeChannel(context, session.log_level if session is not None else "info")
 

@@ -10,13 +10,11 @@ from typing import Any
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
-from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY, event_to_notification
 from mcp_types import INVALID_PARAMS
 
 from cenoby import __version__
-from cenoby.access.principals import Principal
 from cenoby.gateway.calls import CALLER, Calls, principal_of
 from cenoby.gateway.catalogue import Catalogue
 from cenoby.gateway.changes import Changes, Feed
@@ -157,16 +155,9 @@ def build_server(handlers: McpHandlers, catalogue: Catalogue) -> Server[Any]:
     )
     # Not by the constructor, which warns that logging is deprecated: the handshake revisions need it.
     server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, handlers.set_log_level)
-    # The SDK's OpenTelemetry spans are dropped (the recorder has its own); the request state is sealed for its caller.
-    security = RequestStateSecurity.ephemeral()
-    security.bind_principal = _bound_principal
-    server.middleware[:] = [RequestStateBoundary(security, default_audience="cenoby")]
+    # The recorder has spans of its own; the SDK's would be the dearest part of a call.
+    server.middleware.clear()
     return server
-
-
-def _bound_principal(context: Context) -> str:
-    principal: Principal = principal_of(context)
-    return f"{principal.tenant}/{principal.agent}"
 
 
 def _session(context: Context) -> Session:

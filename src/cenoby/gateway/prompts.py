@@ -11,10 +11,9 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
 
 from cenoby.colony.host import Host
 from cenoby.colony.mad import Prompt
-from cenoby.gateway.calls import Context
+from cenoby.gateway.calls import Calls, Context
 from cenoby.gateway.catalogue import LIST_TTL_MS
-from cenoby.gateway.client_channel import StatelessChannel, channel_for
-from cenoby.gateway.errors import ClientAsked, missing_capability, protocol_error
+from cenoby.gateway.errors import missing_capability, protocol_error
 from cenoby.gateway.pages import page
 from cenoby.kernel.errors import CenobyError
 from cenoby.telemetry.logs import get_logger
@@ -30,11 +29,13 @@ class Prompts:
 
     Args:
         host: the hosted MADs.
+        calls: keeps what a prompt asked between its rounds.
         page_size: prompts on one page.
     """
 
-    def __init__(self, host: Host, page_size: int) -> None:
+    def __init__(self, host: Host, calls: Calls, page_size: int) -> None:
         self._host = host
+        self._calls = calls
         self._page_size = page_size
 
     def list_prompts(self, cursor: str | None) -> dict[str, Any]:
@@ -57,13 +58,12 @@ class Prompts:
         missing = [argument for argument, _, required in prompt.arguments if required and argument not in arguments]
         if missing:
             raise MCPError(INVALID_PARAMS, f"The prompt {name!r} needs the arguments {', '.join(missing)}.")
-        channel = channel_for(context)
+        conversation = self._calls.conversation(context, name, dict(arguments))
         try:
-            messages = await _render(prompt, arguments, channel)
+            messages = await _render(prompt, arguments, conversation.channel)
         except CenobyError as error:
-            if isinstance(error, ClientAsked) and error.code == "input_required":
-                assert isinstance(channel, StatelessChannel), "only the stateless revision ends a request to ask"
-                return channel.input_required(error)
+            if (interim := conversation.interim(error)) is not None:
+                return interim
             if error.code == "client_feature_missing":
                 raise missing_capability(error.details.get("capability", "")) from error
             raise protocol_error(error) from error

@@ -16,8 +16,7 @@ from cenoby.colony.invocation import Outcome
 from cenoby.colony.mad import ResourceKind
 from cenoby.gateway.calls import Calls, Context, principal_of
 from cenoby.gateway.catalogue import LIST_TTL_MS, Catalogue
-from cenoby.gateway.client_channel import StatelessChannel, channel_for
-from cenoby.gateway.errors import RECORD_META_KEY, ClientAsked, protocol_error
+from cenoby.gateway.errors import RECORD_META_KEY, protocol_error
 from cenoby.gateway.pages import page
 
 _VARIABLE = re.compile(r"\{([a-z_]+)\}")
@@ -72,13 +71,13 @@ class Resources:
             MCPError: there is no such resource for this caller, or its tool refused or failed.
         """
         kind, variables = self._match(uri)
-        channel = channel_for(context)
-        outcome = await self._calls.run(context, kind.tool, {**kind.arguments, **variables}, channel)
-        error = outcome.error
-        if isinstance(error, ClientAsked) and error.code == "input_required" and isinstance(channel, StatelessChannel):
-            return channel.input_required(error)
-        if error is not None:
-            raise protocol_error(error, {"uri": uri})
+        conversation = self._calls.conversation(context, uri, {})
+        arguments = {**kind.arguments, **variables}
+        outcome = await self._calls.run(context, kind.tool, arguments, conversation.channel)
+        if (interim := conversation.interim(outcome.error)) is not None:
+            return interim
+        if outcome.error is not None:
+            raise protocol_error(outcome.error, {"uri": uri})
         result = {"contents": _contents(uri, kind, outcome), "ttlMs": 0, "cacheScope": "private"}
         return result | ({"_meta": {RECORD_META_KEY: outcome.record.id}} if outcome.record else {})
 
