@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import socket
@@ -116,7 +117,7 @@ def _address(settings: Settings) -> Finding:
 def _sandbox(settings: Settings) -> Finding:
     from cenoby.sandbox.cell import Sandbox
 
-    held = Sandbox(settings.sandbox).protections()
+    held = asyncio.run(Sandbox(settings.sandbox, modules=()).protections())
     missing = [name for name in settings.sandbox.require if not getattr(held, name)]
     found = ", ".join(f"{name} {value}" for name, value in _shown(held).items())
     return Finding("sandbox", not missing, found, "take what is missing out of sandbox.require, or change the kernel")

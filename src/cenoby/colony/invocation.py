@@ -56,9 +56,9 @@ class Invocation:
     """
 
     __slots__ = (
-        "action", "allowed", "approval", "arguments", "began", "call", "canonical", "causation", "client", "correlation",
-        "credential", "id", "intended", "marks", "outcome", "parsed", "principal", "removed", "reservation", "risk",
-        "spent", "started_ns", "tool", "tool_name",
+        "action", "allowed", "approval", "arguments", "began", "call", "canonical", "causation", "client",
+        "correlation", "credential", "id", "intended", "marks", "outcome", "parsed", "principal", "removed",
+        "reservation", "risk", "spent", "started_ns", "tool", "tool_name",
     )  # fmt: skip
 
     def __init__(

@@ -1,0 +1,147 @@
+"""Building a colony: every part is made here, in the order in which they need each other, and undone in reverse."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from cenoby.access.approvals import Approvals
+from cenoby.access.ledger import Ledger
+from cenoby.access.limits import RateLimits
+from cenoby.access.principals import Principal
+from cenoby.access.roles import RoleTable
+from cenoby.access.tokens import Identities
+from cenoby.app.shipped_mads import Parts, make_mad
+from cenoby.bus.connect import connect_bus
+from cenoby.colony.host import Host
+from cenoby.colony.invocation import Invocation, Outcome
+from cenoby.colony.pipeline import Pipeline
+from cenoby.colony.stages import Ports
+from cenoby.kernel.clock import Clock
+from cenoby.kernel.settings import Settings
+from cenoby.protection.egress import EgressGuard
+from cenoby.protection.redact import Redactor
+from cenoby.protection.vault.vault import Vault
+from cenoby.sandbox.cell import Sandbox
+from cenoby.store.database import Database
+from cenoby.store.journal import Entry, Journal
+from cenoby.telemetry.logs import configure_logging, get_logger
+from cenoby.telemetry.metrics import Metrics
+from cenoby.telemetry.recorder import Recorder
+
+_SANDBOX_TASKS = ("cenoby.mads.marco.parsing",)
+
+_log = get_logger("app")
+
+
+@dataclass(frozen=True, slots=True)
+class Colony:
+    """A running colony without its gateway: call it directly, or `serve()` it."""
+
+    parts: Parts
+
+    async def call(self, credential: str | Principal, tool: str, arguments: dict[str, Any]) -> Outcome:
+        """One tool call through the pipeline."""
+        return await self.parts.pipeline.run(Invocation(tool, arguments, credential))
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncGenerator[str]:
+        """Serve the gateway while the block runs; yields the URL of the MCP endpoint.
+
+        Raises:
+            GatewayUnavailable: the address cannot be listened on.
+        """
+        from cenoby.app.gateway import serve_gateway
+
+        async with serve_gateway(self.parts) as url:
+            yield url
+
+
+@asynccontextmanager
+async def open_colony(settings: Settings, clock: Clock) -> AsyncGenerator[Colony]:
+    """Build a colony on its data directory, which the caller owns (`app/data_dir.py`), and take it down at the end.
+
+    Raises:
+        CenobyError: a part cannot start; the message says what to do.
+    """
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    redactor = Redactor(settings.redaction)
+    configure_logging(settings.telemetry, redactor.text, clock=clock)
+    async with AsyncExitStack() as stack:
+        parts = await _parts(settings, clock, redactor, stack)
+        stack.push_async_callback(parts.ports.host.stop)
+        for name in settings.mads:
+            await parts.ports.host.add(make_mad(name, parts))
+        await parts.ports.identities.ensure_operator(settings.data / "admin.token")
+        await _life_cycle(parts, "colony_started")
+        stack.push_async_callback(_life_cycle, parts, "colony_stopped")
+        yield Colony(parts)
+
+
+async def _parts(settings: Settings, clock: Clock, redactor: Redactor, stack: AsyncExitStack) -> Parts:
+    node = f"{settings.colony}-1"
+    database = await Database.open(settings.data / "colony.db", clock=clock)
+    stack.push_async_callback(database.close)
+    journal = Journal(database, node=node, clock=clock)
+    await journal.start()
+    bus = await connect_bus(settings.bus, clock=clock)
+    stack.push_async_callback(bus.close)
+    egress = await stack.enter_async_context(EgressGuard(settings.egress))
+    sandbox = Sandbox(settings.sandbox, modules=_SANDBOX_TASKS)
+    stack.push_async_callback(sandbox.close)
+    ports = await _ports(
+        settings, clock, redactor, database, journal, Host(bus, settings.colony, settings.mailbox, clock)
+    )
+    return Parts(
+        settings=settings,
+        ports=ports,
+        pipeline=Pipeline(ports),
+        database=database,
+        bus=bus,
+        vault=await _vault(settings, clock, database, journal),
+        egress=egress,
+        sandbox=sandbox,
+        protections=await _protections(sandbox),
+        node=node,
+        started_ns=clock.now_ns(),
+    )
+
+
+async def _ports(
+    settings: Settings, clock: Clock, redactor: Redactor, database: Database, journal: Journal, host: Host
+) -> Ports:
+    roles = RoleTable(settings.roles)
+    identities = Identities(database, clock, roles)
+    await identities.load()
+    limits = RateLimits(settings.limits, clock)
+    limits.seed(await journal.count_calls(limits.day_start_ns()))
+    return Ports(
+        clock=clock,
+        host=host,
+        journal=journal,
+        identities=identities,
+        limits=limits,
+        limit_settings=settings.limits,
+        roles=roles,
+        approvals=Approvals(database, clock, settings.approvals),
+        ledger=Ledger(database, settings.budgets, clock),
+        redactor=redactor,
+        metrics=Metrics(),
+        recorder=Recorder(settings.telemetry.spans, clock),
+    )
+
+
+async def _vault(settings: Settings, clock: Clock, database: Database, journal: Journal) -> Vault:
+    raise NotImplementedError
+
+
+async def _protections(sandbox: Sandbox) -> Any:
+    raise NotImplementedError
+
+
+async def _life_cycle(parts: Parts, code: str) -> None:
+    await parts.ports.journal.append(
+        Entry(kind="event", tenant="", agent="", correlation="", code=code, payload={"node": parts.node})
+    )

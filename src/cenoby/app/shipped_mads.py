@@ -1,0 +1,147 @@
+"""Making MADs: the shipped ones from the parts they work with, others from their grants."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cenoby import __version__
+from cenoby.access.principals import Principal
+from cenoby.app.mad_loading import load_mad_class
+from cenoby.bus.contract import MessageBus
+from cenoby.colony.invocation import Invocation
+from cenoby.colony.mad import Grants, Mad
+from cenoby.colony.pipeline import Pipeline
+from cenoby.colony.stages import Ports
+from cenoby.kernel.settings import Settings
+from cenoby.protection.egress import EgressGuard
+from cenoby.protection.vault.vault import Vault
+from cenoby.sandbox.cell import Sandbox
+from cenoby.store.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything of a colony that a MAD may be given a piece of."""
+
+    settings: Settings
+    ports: Ports
+    pipeline: Pipeline
+    database: Database
+    bus: MessageBus
+    vault: Vault
+    egress: EgressGuard
+    sandbox: Sandbox
+    protections: Callable[[], Mapping[str, str]]
+    node: str
+    started_ns: int
+
+
+def make_mad(name: str, parts: Parts) -> Mad:
+    """The MAD that an entry of the setting `mads` names.
+
+    Raises:
+        MadUnknown: there is no such MAD.
+    """
+    shipped = _SHIPPED.get(name)
+    if shipped is not None:
+        return shipped(parts)
+    cls = load_mad_class(name)
+    return cls.create(_grants(cls.name, parts))
+
+
+def _rogers(parts: Parts) -> Mad:
+    from cenoby.mads.rogers.ledger import ConversationLedger
+    from cenoby.mads.rogers.mad import Rogers
+
+    clock = parts.ports.clock
+    ledger = ConversationLedger(parts.database, clock)
+    return Rogers(ledger=ledger, bus=parts.bus, colony=parts.settings.colony, clock=clock)
+
+
+def _fiedler(parts: Parts) -> Mad:
+    from cenoby.mads.fiedler import Fiedler
+    from cenoby.models.catalogue import Catalogue
+    from cenoby.models.client import ModelClient
+    from cenoby.models.tokens import TokenCounter
+    from cenoby.models.usage import UsageBook
+
+    counter = TokenCounter()
+    return Fiedler(
+        catalogue=Catalogue(parts.settings.models, counter),
+        client=ModelClient(parts.egress, parts.vault.read_for_colony, counter, parts.ports.clock),
+        usage=UsageBook(parts.database, parts.ports.clock),
+        ledger=parts.ports.ledger,
+    )
+
+
+def _turing(parts: Parts) -> Mad:
+    from cenoby.mads.turing import Turing
+
+    return Turing(keeper=parts.vault)
+
+
+def _grace(parts: Parts) -> Mad:
+    from cenoby.mads.grace import About, Grace
+
+    ports = parts.ports
+    return Grace(
+        about=About(parts.settings.colony, parts.node, __version__, parts.started_ns, parts.protections),
+        host=ports.host,
+        journal=ports.journal,
+        identities=ports.identities,
+        approvals=ports.approvals,
+        ledger=ports.ledger,
+        roles=ports.roles,
+        recorder=ports.recorder,
+        metrics=ports.metrics,
+        clock=ports.clock,
+    )
+
+
+def _marco(parts: Parts) -> Mad:
+    from cenoby.mads.marco import Marco
+
+    return Marco(egress=parts.egress, sandbox=parts.sandbox)
+
+
+def _conformance(parts: Parts) -> Mad:
+    del parts
+    return importlib.import_module("cenoby.mads.conformance").Conformance()
+
+
+_SHIPPED: Mapping[str, Callable[[Parts], Mad]] = {
+    "rogers": _rogers,
+    "fiedler": _fiedler,
+    "turing": _turing,
+    "grace": _grace,
+    "marco": _marco,
+    "conformance": _conformance,
+}
+
+
+def _grants(mad: str, parts: Parts) -> Grants:
+    principal = Principal(agent=mad, tenant="default", roles=("developer",), kind="mad")
+
+    def files() -> Path:
+        folder = parts.settings.data / "mads" / mad
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder
+
+    async def secret(name: str) -> str:
+        return await parts.vault.read_for_mad(mad, name)
+
+    async def fetch(url: str) -> tuple[int, str, bytes]:
+        fetched = await parts.egress.fetch("GET", url)
+        return fetched.status, fetched.headers.get("content-type", ""), fetched.body
+
+    async def call_tool(tool: str, arguments: Mapping[str, Any]) -> Any:
+        outcome = await parts.pipeline.run(Invocation(tool, dict(arguments), principal))
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value if outcome.blocks is None else outcome.blocks
+
+    return Grants(clock=parts.ports.clock, files=files, secret=secret, fetch=fetch, call_tool=call_tool)
