@@ -120,6 +120,15 @@ async def test_names_are_plain(identities: Identities, name: str) -> None:
     assert identities.list_agents() == []
 
 
+async def test_nobody_from_outside_takes_the_name_of_a_mad(database: Database, clock: ManualClock) -> None:
+    """A token under a MAD's name would carry what is meant for the MAD alone; also for one that is hosted later."""
+    hosted = {"turing"}
+    identities = Identities(database, clock, reserved=hosted)
+    assert await refused_code(identities, "turing", "developer") == "agent_invalid"
+    hosted.add("gates")
+    assert await refused_code(identities, "gates", "developer", kind="mad") == "agent_invalid"
+
+
 async def test_a_new_agent_needs_roles_that_exist(identities: Identities) -> None:
     """No roles, or a misspelt one, and there is neither agent nor token."""
     assert await refused_code(identities, "ada") == "agent_invalid"

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,15 +60,23 @@ class Identities:
         database: where they last.
         clock: decides what has expired.
         roles: the roles in force; with it, a token for a role that does not exist is refused when it is made.
+        reserved: names that no agent from outside gets, because a hosted MAD acts under them; asked at every new agent.
         remembered: how many token texts are kept in memory, so that a token in use is not hashed for every call.
     """
 
     def __init__(
-        self, database: Database, clock: Clock, roles: RoleTable | None = None, *, remembered: int = 4096
+        self,
+        database: Database,
+        clock: Clock,
+        roles: RoleTable | None = None,
+        *,
+        reserved: Container[str] = (),
+        remembered: int = 4096,
     ) -> None:
         self._database = database
         self._clock = clock
         self._roles = roles
+        self._reserved = reserved
         self._remembered = remembered
         self._agents: dict[str, Agent] = {}
         self._tokens: dict[str, Token] = {}
@@ -219,6 +227,8 @@ class Identities:
                 raise AccessRefused(
                     "agent_invalid", f"{text!r} is no name; use up to 63 lower-case letters, digits, '-' and '_'."
                 )
+        if name in self._reserved:
+            raise AccessRefused("agent_invalid", f"{name!r} is the name of a MAD of this colony; take another.")
         if not roles:
             raise AccessRefused("agent_invalid", f"{name!r} is new; say at least one role for it.")
         self._require(roles)
