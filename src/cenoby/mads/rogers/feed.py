@@ -17,6 +17,8 @@ MESSAGE_EVENT = "message_posted.v1"
 
 _DEPTH = 16_384
 _FOLLOWER_DEPTH = 1024
+_AT_ONCE = 32
+"""Followers woken in one turn of the loop: a message that hundreds watch must not hold up everything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,5 +100,7 @@ class Feed:
             return
         message = payload_as(envelope, Message)
         delivery = Delivery(message, to_json(message).decode())
-        for follower in followers:
+        for position, follower in enumerate(tuple(followers), 1):
             follower.offer(delivery)
+            if position % _AT_ONCE == 0:
+                await asyncio.sleep(0)
