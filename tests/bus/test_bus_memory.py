@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -10,8 +11,10 @@ import pytest
 from cenoby.bus.connect import connect_bus
 from cenoby.bus.contract import BusInvalid
 from cenoby.bus.wire import ErrorForm, rebuild_error
+from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.envelope import Envelope
 from cenoby.kernel.errors import Refused
+from cenoby.telemetry.recorder import Recorder
 
 
 class Parcel(msgspec.Struct, frozen=True):
@@ -50,6 +53,30 @@ async def test_codec_passes_the_plain_form() -> None:
             await operation(envelope(object()))
         assert caught.value.code == "bus_payload_invalid"
     await bus.close()
+
+
+async def test_deliveries_are_recorded() -> None:
+    """A published envelope leaves a span for its wait and one for its handling, under its correlation."""
+    recorder = Recorder(10, SystemClock())
+    bus = await connect_bus("memory://", record=recorder.record)
+    handled = asyncio.Event()
+
+    async def fails_second(one: Envelope) -> None:
+        if one.payload == 2:
+            handled.set()
+            raise RuntimeError
+
+    await bus.subscribe("main.default.mad.echo", fails_second)
+    await bus.publish(envelope(1))
+    await bus.publish(envelope(2))
+    await handled.wait()
+    await bus.close()
+    spans = recorder.spans("c")
+    assert sorted((span.name, span.status) for span in spans) == [
+        ("bus main.default.mad.echo", "error"), ("bus main.default.mad.echo", "ok"),
+        ("handle", "error"), ("handle", "ok"), ("wait", "ok"), ("wait", "ok"),
+    ]  # fmt: skip
+    assert all(span.duration_ns >= 0 and span.agent == "s" for span in spans)
 
 
 async def test_codec_refuses_an_answer_without_plain_form() -> None:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import types
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from itertools import cycle
 from typing import Any
@@ -28,6 +28,8 @@ from cenoby.bus.wire import (
 from cenoby.kernel.clock import Clock, SystemClock
 from cenoby.kernel.envelope import Envelope
 from cenoby.kernel.errors import CenobyError
+from cenoby.kernel.ids import new_id
+from cenoby.telemetry.recorder import CallTrace
 
 _ROUTES_KEPT = 8192
 _CLOSE_SECONDS = 5.0
@@ -45,7 +47,7 @@ class MemorySubscription:
         self.dropped = 0
         self._bus = bus
         self._depth = depth
-        self._queue: deque[Envelope | bytes] = deque()
+        self._queue: deque[tuple[Envelope | bytes, int]] = deque()
         self._wake = asyncio.Event()
         self._closed = False
         self._task = asyncio.create_task(self._consume(), name=f"bus:{subject}")
@@ -54,13 +56,16 @@ class MemorySubscription:
     def waiting(self) -> int:
         return len(self._queue)
 
-    def offer(self, item: Envelope | bytes) -> bool:
-        """Queue `item`, or drop it when the queue is full; true when the consumer lags and should get a turn."""
+    def offer(self, item: Envelope | bytes, now_ns: int) -> bool:
+        """Queue `item`, or drop it when the queue is full; true when the consumer lags and should get a turn.
+
+        `now_ns` is the monotonic time of publication, or 0 where nobody records it.
+        """
         queue = self._queue
         if len(queue) >= self._depth:
             self.dropped += 1
             return True
-        queue.append(item)
+        queue.append((item, now_ns))
         if len(queue) == 1:
             self._wake.set()
         return len(queue) * 2 > self._depth
@@ -83,11 +88,16 @@ class MemorySubscription:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            item = queue.popleft()
+            item, published_ns = queue.popleft()
+            status, taken_ns = "ok", self._bus.clock.monotonic_ns() if published_ns else 0
+            envelope = item if isinstance(item, Envelope) else decode_envelope(item)
             try:
-                await self.handler(item if isinstance(item, Envelope) else decode_envelope(item))
+                await self.handler(envelope)
             except Exception:  # noqa: BLE001 - whatever one envelope does to a handler, the next one is delivered
+                status = "error"
                 _log.exception("bus handler failed", extra={"subject": self.subject})
+            if published_ns:
+                self._bus.trace(envelope, status, published_ns, taken_ns)
 
 
 class _Route:
@@ -112,10 +122,19 @@ class MemoryBus:
     Args:
         clock: tells the wall time that deadlines are compared with.
         codec: pass everything through its bytes, errors included.
+        record: told of each delivery of a published envelope that has a correlation: how long it waited, and how long
+            it was handled. A request is part of its caller's own span.
     """
 
-    def __init__(self, *, clock: Clock | None = None, codec: bool = False) -> None:
-        self._clock = clock or SystemClock()
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        codec: bool = False,
+        record: Callable[[CallTrace], None] | None = None,
+    ) -> None:
+        self.clock = clock or SystemClock()
+        self._record = record
         self._codec = codec
         self._closed = False
         self._subscriptions: list[MemorySubscription] = []
@@ -124,11 +143,12 @@ class MemoryBus:
     async def publish(self, envelope: Envelope) -> None:
         route = self._routes.get(envelope.recipient) or self._find(envelope.recipient)
         item = encode_envelope(envelope) if self._codec else envelope
+        now_ns = self.clock.monotonic_ns() if self._record and envelope.correlation else 0
         lagging = False
         for one in route.listeners:
-            lagging |= one.offer(item)
+            lagging |= one.offer(item, now_ns)
         for members in route.groups:
-            lagging |= next(members).offer(item)
+            lagging |= next(members).offer(item, now_ns)
         if lagging:
             await asyncio.sleep(0)
 
@@ -171,6 +191,23 @@ class MemoryBus:
             self._subscriptions.remove(subscription)
             self._routes.clear()
 
+    def trace(self, envelope: Envelope, status: str, published_ns: int, taken_ns: int) -> None:
+        """Record a delivery that has just been handled; times are monotonic nanoseconds."""
+        if self._record is not None:
+            handled_ns = self.clock.monotonic_ns()
+            self._record(
+                CallTrace(
+                    correlation=envelope.correlation,
+                    invocation=new_id(),
+                    tool=f"bus {envelope.recipient}",
+                    agent=envelope.sender,
+                    status=status,
+                    start_ns=self.clock.now_ns() - (handled_ns - published_ns),
+                    marks=[("start", published_ns), ("wait", taken_ns), ("handle", handled_ns)],
+                    parent=envelope.causation,
+                )
+            )
+
     def _find(self, recipient: str) -> _Route:
         self._check_open()
         names = check_subject(recipient, pattern=False)
@@ -185,7 +222,7 @@ class MemoryBus:
             raise BusUnavailable("bus_closed", "The bus is closed; the colony is stopping.")
 
     async def _bounded(self, handler: Handler, envelope: Envelope) -> Any:
-        seconds = (envelope.deadline_ns - self._clock.now_ns()) / 1e9
+        seconds = (envelope.deadline_ns - self.clock.now_ns()) / 1e9
         if seconds <= 0:
             raise _deadline(envelope)
         steps = handler(envelope).__await__()

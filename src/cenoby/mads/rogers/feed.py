@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -83,7 +83,7 @@ class Feed:
         return subject(self._colony, tenant, "conversation", conversation)
 
     @contextmanager
-    def follow(self, tenant: str, conversation: str) -> Iterator[Follower]:
+    def follow(self, tenant: str, conversation: str) -> Generator[Follower]:
         """A place in the feed of one conversation while the body runs."""
         key, follower = self.subject(tenant, conversation), Follower()
         self._followers[key].add(follower)
