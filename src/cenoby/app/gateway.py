@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
+from starlette.applications import Starlette
+
+from cenoby import __version__
 from cenoby.app.shipped_mads import Parts
+from cenoby.colony.invocation import Invocation
+from cenoby.dashboard.page import StatusPage
 from cenoby.gateway.app import MCP_PATH, Gateway, GatewayPorts
 from cenoby.gateway.server import serve
 
@@ -31,7 +37,25 @@ async def serve_gateway(parts: Parts) -> AsyncGenerator[str]:
             settings=settings.gateway,
             colony=settings.colony,
             listen_host=host,
+            dashboard=_status_page(parts),
         )
     )
     async with gateway.running(), serve(gateway, host, int(port), settings.gateway, drain=gateway.drain) as bound:
         yield bound.origin + MCP_PATH
+
+
+def _status_page(parts: Parts) -> Starlette:
+    async def call_tool(token: str, name: str, arguments: Mapping[str, Any]) -> Any:
+        outcome = await parts.pipeline.run(Invocation(name, dict(arguments), token))
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value
+
+    page = StatusPage(
+        colony=parts.settings.colony,
+        version=__version__,
+        ready=lambda: True,
+        call_tool=call_tool,
+        clock=parts.ports.clock,
+    )
+    return Starlette(routes=page.routes())
