@@ -70,16 +70,18 @@ class Sandbox:
         task: str,
         arguments: Mapping[str, Any],
         *,
+        returns: Any = Any,
         timeout: float | None = None,  # noqa: ASYNC109 - the cell is killed at it
     ) -> Any:
         """Run `module:function` with keyword `arguments` in a cell of its own.
 
         Args:
             arguments: plain values that msgpack can carry, bytes included.
+            returns: type that the result must have, e.g. a frozen struct; what does not fit is refused.
             timeout: seconds for all of it, waiting for a free cell included; `sandbox.timeout` by default.
 
         Returns:
-            The function's result as plain values.
+            The function's result, as `returns` or as plain values.
 
         Raises:
             SandboxError: the task failed, crashed, hung, asked for too much, or answered nonsense.
@@ -91,9 +93,11 @@ class Sandbox:
         seconds = timeout or self._settings.timeout
         value = await self._run(module, Request(task, dict(arguments)), seconds)
         try:
-            return msgspec.msgpack.decode(value)
+            return msgspec.msgpack.decode(value, type=returns)
         except (msgspec.DecodeError, RecursionError) as error:
-            raise SandboxError("sandbox_reply_invalid", f"The task's value cannot be understood: {error}.") from None
+            raise SandboxError(
+                "sandbox_reply_invalid", f"The task's value is not what it should be: {error}."
+            ) from None
 
     async def protections(self) -> Protections:
         """What holds a cell on this machine, found out by starting one.

@@ -1,0 +1,1 @@
+"""The hosted agents that ship with Cenoby."""
