@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cenoby.store.database import Database
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from late_answers import LateAnswers
@@ -17,6 +16,7 @@ from cenoby.access.principals import Principal
 from cenoby.access.roles import AccessRefused, RoleTable
 from cenoby.access.tokens import AccessUnauthenticated, Identities
 from cenoby.kernel.clock import ManualClock
+from cenoby.store.database import Database
 
 
 @pytest.fixture
