@@ -34,6 +34,7 @@ from cenoby.gateway.calls import CALLER, Calls
 from cenoby.gateway.catalogue import Catalogue
 from cenoby.gateway.changes import Changes
 from cenoby.gateway.errors import APPLICATION_ERROR, ERROR_META_KEY
+from cenoby.gateway.fast_path import FastPath
 from cenoby.gateway.intake import BodyInvalid, read_body, read_json, replay
 from cenoby.gateway.mcp_server import McpHandlers, build_server
 from cenoby.gateway.origins import OriginRules
@@ -95,10 +96,12 @@ class Gateway:
         self._origins = OriginRules(ports.listen_host, settings.allowed_hosts, settings.allowed_origins)
         self._changes = Changes(ports.bus, ports.colony)
         catalogue = Catalogue(ports.host, ports.roles, settings.tool_names, settings.page_size)
-        calls = Calls(ports.pipeline, StateSeal(ports.clock))
+        seal = StateSeal(ports.clock)
+        calls = Calls(ports.pipeline, seal)
         resources = Resources(ports.host, calls, catalogue, settings.page_size)
         prompts = Prompts(ports.host, calls, settings.page_size)
         server = build_server(McpHandlers(calls, catalogue, resources, prompts, self._changes), catalogue)
+        self._fast_path = FastPath(ports.pipeline, catalogue, seal, server.server_info_stamp)
         self._stateless = StreamableHTTPSessionManager(
             server, stateless=True, max_request_body_size=settings.max_body_bytes
         )
@@ -114,13 +117,23 @@ class Gateway:
     async def running(self) -> AsyncIterator[None]:
         """Listen to the colony's changes and serve sessions while the block runs."""
         await self._changes.start()
+        ready, stop = asyncio.Event(), asyncio.Event()
+        holder = asyncio.create_task(self._hold_stateless(ready, stop), name="gateway-stateless")
+        await ready.wait()
         try:
-            async with self._stateless.run():
-                yield
+            yield
         finally:
             self.drain()
             await self._sessions.close()
             await self._changes.stop()
+            stop.set()
+            await holder
+
+    async def _hold_stateless(self, ready: asyncio.Event, stop: asyncio.Event) -> None:
+        # In a task of its own, because the SDK's task group must be left by the task that entered it.
+        async with self._stateless.run():
+            ready.set()
+            await stop.wait()
 
     def drain(self) -> None:
         """Be no longer ready, and end the streams that would last for ever; calls under way go on."""
@@ -199,6 +212,7 @@ class Gateway:
 
     async def _admitted(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
         document: Any = None
+        headers = dict(scope["headers"])
         if scope["method"] == "GET":
             await self._stream(self._handshake(principal, None, scope, receive, send), send)
             return
@@ -206,6 +220,11 @@ class Gateway:
         try:
             if scope["method"] == "POST":
                 body = await read_body(scope, receive, self._settings.max_body_bytes)
+                if self._fast_path.recognises(headers, len(scope["headers"])):
+                    request = self._fast_path.read(headers, body)
+                    if request is not None:
+                        await self._fast_path.serve(request, principal, scope["cenoby.token"], scope, send)
+                        return
                 document, receive = read_json(body), replay(body, receive)
             serving = self._serve(principal, document, scope, receive, send)
             if not (isinstance(document, dict) and cast(dict[str, Any], document).get("method") == _LISTEN):

@@ -36,6 +36,7 @@ class Catalogue:
         self._spelling: Spelling = spelling
         self._page_size = page_size
         self._described: dict[str, tuple[Tool, dict[str, Any]]] = {}
+        self._plain: dict[str, tuple[str, Tool]] = {}
 
     def list_tools(self, principal: Principal, cursor: str | None) -> dict[str, Any]:
         """One page of the tools that `principal` may call.
@@ -52,7 +53,7 @@ class Catalogue:
 
     def may_call(self, principal: Principal, tool_name: str) -> bool:
         """Whether there is such a tool and the principal's roles allow it."""
-        tool = next((tool for tool in self._host.tools if tool.name == tool_name), None)
+        tool = self._find(tool_name)
         return tool is not None and self._roles.allows(principal, tool.says.action)
 
     def header_schema(self, principal: Principal | None, wire_name: str) -> dict[str, Any] | None:
@@ -61,11 +62,25 @@ class Catalogue:
         Only tools that this caller may see are looked at, because the check comes before the pipeline and its answer
         would tell of the others.
         """
-        name = canonical(wire_name)
-        if principal is None or not self.may_call(principal, name):
+        tool = self._find(canonical(wire_name))
+        if principal is None or tool is None or not self._roles.allows(principal, tool.says.action):
             return None
-        schema = self._host.tool(name).input_schema
-        return schema if X_MCP_HEADER_KEY in str(schema) else None
+        return tool.input_schema if _mirrors_arguments(tool) else None
+
+    def plain(self, wire_name: str) -> str | None:
+        """The canonical name of a hosted tool none of whose arguments travel as headers; None for any other name."""
+        known = self._plain.get(wire_name)
+        if known is not None and self._host.tool(known[0]) is known[1]:
+            return known[0]
+        name = canonical(wire_name)
+        tool = self._find(name)
+        if tool is None or _mirrors_arguments(tool):
+            return None
+        self._plain[wire_name] = name, tool
+        return name
+
+    def _find(self, name: str) -> Tool | None:
+        return next((tool for tool in self._host.tools if tool.name == name), None)
 
     def _describe(self, tool: Tool) -> dict[str, Any]:
         known, described = self._described.get(tool.name, (None, {}))
@@ -73,6 +88,10 @@ class Catalogue:
             described = describe(tool, self._spelling)
             self._described[tool.name] = tool, described
         return described
+
+
+def _mirrors_arguments(tool: Tool) -> bool:
+    return X_MCP_HEADER_KEY in str(tool.input_schema)
 
 
 def describe(tool: Tool, spelling: Spelling) -> dict[str, Any]:

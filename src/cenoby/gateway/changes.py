@@ -77,8 +77,6 @@ class Changes:
         self._feeds: set[Feed] = set()
         self._by_uri: dict[str, set[Feed]] = defaultdict(set)
         self._subscriptions: list[Subscription] = []
-        self.version = 0
-        """Counts the changes of what is hosted, so that listings know when to look again."""
 
     async def start(self) -> None:
         """Listen on the bus."""
@@ -126,7 +124,6 @@ class Changes:
             feed.close()
 
     async def _on_hosting(self, envelope: Envelope) -> None:
-        self.version += 1
         payload: dict[str, Any] = envelope.payload
         changed = payload.get("lists") or tuple(LIST_EVENTS)
         for feed in list(self._feeds):
