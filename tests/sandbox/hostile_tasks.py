@@ -180,7 +180,7 @@ def answer_much(size: int) -> bytes:
 
 def answer_nonsense(kind: str) -> None:
     """Speak over the RPC's own descriptor, as code that took the process over could."""
-    replies = max(fd for fd in range(16) if _is_open(fd))
+    colony = max(fd for fd in range(16) if _is_open(fd))
     body = {
         "garbage": b"\x00\x00\x00\x04\xc1\xc1\xc1\xc1",
         "huge": b"\xff\xff\xff\xff",
@@ -191,7 +191,7 @@ def answer_nonsense(kind: str) -> None:
         "empty": b"",
     }[kind]
     while body:
-        body = body[os.write(replies, body) :]
+        body = body[os.write(colony, body) :]
     os._exit(0)
 
 
@@ -199,7 +199,7 @@ def _framed(body: bytes) -> bytes:
     return len(body).to_bytes(4, "big") + body
 
 
-def close_pipe_and_hang() -> None:
+def disconnect_and_hang() -> None:
     for descriptor in filter(_is_open, range(16)):
         os.close(descriptor)
     hang()

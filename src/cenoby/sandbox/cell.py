@@ -153,7 +153,10 @@ class Sandbox:
         if spare is None:
             return None
         spare.timer.cancel()
-        return spare.cell if spare.cell.alive else None
+        if spare.cell.alive:
+            return spare.cell
+        self._do(spare.cell.kill())
+        return None
 
     async def _add_spare(self, module: str) -> None:
         try:

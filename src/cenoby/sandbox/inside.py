@@ -18,35 +18,45 @@ Task = Callable[..., Any]
 
 
 def main() -> None:
-    """Serve one call over what were standard input and output, and leave without any clean-up that could fail."""
-    requests, replies = _take_pipes()
-    tasks = _prepare(requests, replies)
-    body = read_frame(lambda size: os.read(requests, size)) if tasks else None
+    """Serve one call over what was standard input, and leave without any clean-up that could fail."""
+    colony = _take_connection()
+    tasks = _prepare(colony)
+    body = read_frame(lambda size: os.read(colony, size)) if tasks else None
     if body is not None:
-        _send(replies, _serve(tasks, msgspec.msgpack.decode(body, type=Request)))
+        _send(colony, _serve(tasks, msgspec.msgpack.decode(body, type=Request)))
     os._exit(0)
 
 
-def _take_pipes() -> tuple[int, int]:
-    # Tasks that print, or read standard input, must meet neither the RPC nor an inherited descriptor.
-    requests, replies = os.dup(0), os.dup(1)
+def _take_connection() -> int:
+    # Tasks that print, or read standard input, must not meet the connection to the colony; and not every event loop
+    # closes what a child would inherit.
+    colony = os.dup(0)
+    for descriptor in map(int, os.listdir("/dev/fd")):  # noqa: PTH208 - pathlib is not loaded here
+        if descriptor != colony:
+            _close(descriptor)
     nothing = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
+    for descriptor in {0, 1, 2} - {nothing}:
         os.dup2(nothing, descriptor)
-    os.close(nothing)
-    return requests, replies
+    return colony
 
 
-def _prepare(requests: int, replies: int) -> dict[str, Task]:
-    body = read_frame(lambda size: os.read(requests, size))
+def _close(descriptor: int) -> None:
+    try:
+        os.close(descriptor)
+    except OSError:
+        return  # the one that listed the directory is closed already
+
+
+def _prepare(colony: int) -> dict[str, Task]:
+    body = read_frame(lambda size: os.read(colony, size))
     if body is None:
         return {}
     try:
         setup = msgspec.msgpack.decode(body, type=Setup)
         tasks = {name: task for module in setup.modules for name, task in _tasks_of(module)}
-        _send(replies, Ready(confine(setup)))
+        _send(colony, Ready(confine(setup)))
     except Exception as error:  # noqa: BLE001 - the process's outermost frame: the reason goes to the colony
-        _send(replies, Broken(_describe(error)))
+        _send(colony, Broken(_describe(error)))
         return {}
     return tasks
 
@@ -72,7 +82,7 @@ def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:_LONGEST_MESSAGE]
 
 
-def _send(replies: int, message: msgspec.Struct) -> None:
+def _send(colony: int, message: msgspec.Struct) -> None:
     rest = memoryview(frame(message))
     while rest:
-        rest = rest[os.write(replies, rest) :]
+        rest = rest[os.write(colony, rest) :]

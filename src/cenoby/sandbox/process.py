@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,9 +49,11 @@ class SandboxUnavailable(Unavailable):
 class Cell:
     """A started cell. Make it with `Cell.start`, use `call` once, and always `kill` it."""
 
-    def __init__(self, process: Process, protections: Protections) -> None:
+    def __init__(self, process: Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._process = process
-        self.protections = protections
+        self._reader = reader
+        self._writer = writer
+        self.protections = Protections(False, None, False, 0, False)
 
     @property
     def pid(self) -> int:
@@ -59,8 +62,13 @@ class Cell:
 
     @property
     def alive(self) -> bool:
-        """Whether it has not ended as far as is known."""
-        return self._process.returncode is None
+        """Whether it still runs; asks the system, which knows before the event loop does."""
+        if self._process.returncode is not None:
+            return False
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        except ChildProcessError:
+            return False
 
     @classmethod
     async def start(cls, setup: Setup, search_path: Sequence[str]) -> Cell:
@@ -69,16 +77,7 @@ class Cell:
         Raises:
             SandboxUnavailable: it did not start, could not load its tasks, or could not lock itself in.
         """
-        try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", "-X", "utf8", "-c", _ENTRY, *search_path,
-                stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}, cwd="/", start_new_session=True,
-            )  # fmt: skip
-        except OSError as error:
-            raise SandboxUnavailable(
-                "sandbox_unavailable", f"The system starts no process: {error.strerror}.", retry_after=1.0
-            ) from error
-        cell = cls(process, Protections(False, None, False, 0, False))
+        cell = await cls._spawn(search_path)
         try:
             await cell._write(setup)
             cell.protections = await cell._greeting()
@@ -86,6 +85,27 @@ class Cell:
             await cell.kill()
             raise
         return cell
+
+    @classmethod
+    async def _spawn(cls, search_path: Sequence[str]) -> Cell:
+        # One socket pair instead of the loop's own pipes: the same on every loop, and nothing else inside to write to.
+        ours, theirs = socket.socketpair()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-I", "-S", "-X", "utf8", "-c", _ENTRY, *search_path,
+                stdin=theirs.fileno(), stdout=DEVNULL, stderr=DEVNULL, env={}, cwd="/", start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            ours.close()
+            raise SandboxUnavailable(
+                "sandbox_unavailable", f"The system starts no process: {error.strerror}.", retry_after=1.0
+            ) from error
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return cls(process, *await asyncio.open_unix_connection(sock=ours))
 
     async def call(self, request: Request, max_bytes: int) -> msgspec.Raw:
         """Send the request and return the encoded value of the reply.
@@ -114,11 +134,8 @@ class Cell:
             SandboxUnavailable: something of it survives, which only the operator can end.
         """
         self._signal()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        self._writer.close()
         await self._process.wait()
-        if self._process.stdout is not None:
-            await self._process.stdout.read()  # what was not read would keep the pipe open on this side
         looks = round(_SECONDS_TO_END / _SECONDS_BETWEEN_LOOKS)
         while self._signal() and await asyncio.to_thread(_has_living, self.pid):
             if looks == 0:
@@ -146,22 +163,18 @@ class Cell:
         return said.protections
 
     async def _write(self, message: msgspec.Struct) -> None:
-        stdin = self._process.stdin
-        assert stdin is not None, "every cell is started with a pipe"
         try:
-            stdin.write(frame(message))
-            await stdin.drain()
+            self._writer.write(frame(message))
+            await self._writer.drain()
         except ConnectionError:
             return  # it has ended; the reading side learns how
 
     async def _read(self, max_bytes: int) -> bytes | None:
-        stdout = self._process.stdout
-        assert stdout is not None, "every cell is started with a pipe"
         try:
-            size = int.from_bytes(await stdout.readexactly(HEADER_BYTES), "big")
+            size = int.from_bytes(await self._reader.readexactly(HEADER_BYTES), "big")
             if size > max_bytes:
                 raise SandboxError("sandbox_reply_invalid", f"The cell's answer is larger than {max_bytes} bytes.")
-            return await stdout.readexactly(size)
+            return await self._reader.readexactly(size)
         except (asyncio.IncompleteReadError, ConnectionError):
             return None
 
@@ -170,7 +183,7 @@ class Cell:
             async with asyncio.timeout(_SECONDS_TO_END):
                 status = await self._process.wait()
         except TimeoutError:
-            return SandboxError("sandbox_crashed", "The cell closed its pipe without an answer.")
+            return SandboxError("sandbox_crashed", "The cell closed its connection without an answer.")
         if status == -signal.SIGSYS:
             return SandboxError("sandbox_forbidden", "The task asked the system for something that no cell may do.")
         if status == -signal.SIGXCPU:
