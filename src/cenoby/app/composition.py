@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import os
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +22,10 @@ from cenoby.colony.pipeline import Pipeline
 from cenoby.colony.stages import Ports
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.settings import Settings
+from cenoby.protection.core_dumps import forbid_core_dumps
 from cenoby.protection.egress import EgressGuard
 from cenoby.protection.redact import Redactor
+from cenoby.protection.vault.keys import key_source
 from cenoby.protection.vault.vault import Vault
 from cenoby.sandbox.cell import Sandbox
 from cenoby.store.database import Database
@@ -31,7 +34,7 @@ from cenoby.telemetry.logs import configure_logging, get_logger
 from cenoby.telemetry.metrics import Metrics
 from cenoby.telemetry.recorder import Recorder
 
-_SANDBOX_TASKS = ("cenoby.mads.marco.parsing",)
+_SANDBOX_TASKS = ("cenoby.mads.marco.documents", "cenoby.mads.marco.pages")
 
 _log = get_logger("app")
 
@@ -74,6 +77,7 @@ async def open_colony(settings: Settings, clock: Clock) -> AsyncGenerator[Colony
         stack.push_async_callback(parts.ports.host.stop)
         for name in settings.mads:
             await parts.ports.host.add(make_mad(name, parts))
+        parts.ports.approvals.verify_settings()
         await parts.ports.identities.ensure_operator(settings.data / "admin.token")
         await _life_cycle(parts, "colony_started")
         stack.push_async_callback(_life_cycle, parts, "colony_stopped")
@@ -94,6 +98,7 @@ async def _parts(settings: Settings, clock: Clock, redactor: Redactor, stack: As
     ports = await _ports(
         settings, clock, redactor, database, journal, Host(bus, settings.colony, settings.mailbox, clock)
     )
+    protections = await _protections(sandbox)
     return Parts(
         settings=settings,
         ports=ports,
@@ -103,7 +108,7 @@ async def _parts(settings: Settings, clock: Clock, redactor: Redactor, stack: As
         vault=await _vault(settings, clock, database, journal),
         egress=egress,
         sandbox=sandbox,
-        protections=await _protections(sandbox),
+        protections=lambda: protections,
         node=node,
         started_ns=clock.now_ns(),
     )
@@ -113,7 +118,7 @@ async def _ports(
     settings: Settings, clock: Clock, redactor: Redactor, database: Database, journal: Journal, host: Host
 ) -> Ports:
     roles = RoleTable(settings.roles)
-    identities = Identities(database, clock, roles)
+    identities = Identities(database, clock, roles, reserved=host.mad_names)
     await identities.load()
     limits = RateLimits(settings.limits, clock)
     limits.seed(await journal.count_calls(limits.day_start_ns()))
@@ -134,11 +139,30 @@ async def _ports(
 
 
 async def _vault(settings: Settings, clock: Clock, database: Database, journal: Journal) -> Vault:
-    raise NotImplementedError
+    async def record(code: str, payload: dict[str, Any]) -> None:
+        await journal.append(
+            Entry(
+                kind="event", tenant="default", agent="colony", correlation="", mad="turing", code=code, payload=payload
+            )
+        )
+
+    source = key_source(settings.vault.key, settings.data, os.environ)
+    return await Vault.open(database, source, clock=clock, record=record)
 
 
-async def _protections(sandbox: Sandbox) -> Any:
-    raise NotImplementedError
+async def _protections(sandbox: Sandbox) -> Mapping[str, str]:
+    """What holds a sandboxed process here, in words for the log and for `status`."""
+    held = await sandbox.protections()
+    words = {
+        "sandbox process limits": "held" if held.rlimits else "missing",
+        "sandbox user": f"uid {held.uid}" if held.uid is not None else "missing: the colony's own user",
+        "sandbox privileges": "none can be gained" if held.no_new_privileges else "missing",
+        "sandbox landlock": f"ABI {held.landlock}" if held.landlock else "missing in this kernel",
+        "sandbox seccomp": "held" if held.seccomp else "missing in this kernel",
+        "core dumps": "off" if forbid_core_dumps() else "missing: the system refused",
+    }
+    _log.info("protections", **words)
+    return words
 
 
 async def _life_cycle(parts: Parts, code: str) -> None:

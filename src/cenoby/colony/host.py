@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -111,6 +111,11 @@ class Host:
     def mads(self) -> Iterable[Mad]:
         """The hosted MADs, in the order in which they started."""
         return self._mads.values()
+
+    @property
+    def mad_names(self) -> Collection[str]:
+        """The names of the hosted MADs; always the current ones."""
+        return self._mads.keys()
 
     @property
     def tools(self) -> Iterable[Tool]:
