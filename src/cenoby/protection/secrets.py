@@ -1,0 +1,70 @@
+"""What may be said about a secret without telling it, and the ports between the vault and those who ask it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Record = Callable[[str, dict[str, Any]], Awaitable[object]]
+"""Journals an event `(code, payload)`; when it returns, the event is durable. Raises where it could not be recorded."""
+
+
+class Caller(Protocol):
+    """Who asks; `access.principals.Principal` is one."""
+
+    @property
+    def agent(self) -> str: ...
+    @property
+    def tenant(self) -> str: ...
+    @property
+    def roles(self) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionInfo:
+    """One version of a secret.
+
+    Attributes:
+        name, version: which; versions count from 1 and are never given twice.
+        readers: `role:<name>` or `agent:<name>`; empty: whoever may read secrets at all.
+        colony_only: no caller gets it; the colony itself uses it, and MADs that `readers` names.
+        created_by, created_ns: agent and wall time, Unix nanoseconds.
+        revoked_by, revoked_ns: the same of its revocation; "" and None while it is good.
+    """
+
+    name: str
+    version: int
+    readers: tuple[str, ...]
+    colony_only: bool
+    created_by: str
+    created_ns: int
+    revoked_by: str = ""
+    revoked_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretInfo:
+    """A secret by its newest version.
+
+    Attributes:
+        newest: the version that is read where none is named.
+        owner: the agent that stored version 1.
+        versions: how many there are, revoked ones included.
+    """
+
+    newest: VersionInfo
+    owner: str
+    versions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretValue:
+    """A secret, told. Its representation leaves the value out, so that no log or traceback shows it by accident."""
+
+    name: str
+    version: int
+    value: str
+
+    def __repr__(self) -> str:
+        return f"SecretValue(name={self.name!r}, version={self.version})"

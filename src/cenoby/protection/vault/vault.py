@@ -1,0 +1,310 @@
+"""The vault: keeps secrets, tells them to those who may know, and only after the journal has it.
+
+No record, no secret: each access is recorded through a port before a value is decrypted, and where recording fails the
+access fails with it. Values are decrypted just in time and kept nowhere; what Python cannot promise is that no copy of
+one is left in its memory, so the promise is: short-lived, never logged, in no core dump (`core_dumps.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sqlite3
+import string
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from cenoby.kernel.clock import Clock
+from cenoby.protection.secrets import Caller, Record, SecretInfo, SecretValue, VersionInfo
+from cenoby.protection.vault import records
+from cenoby.protection.vault.cipher import Place, Sealed, seal, unseal
+from cenoby.protection.vault.key_ring import KeyRing
+from cenoby.protection.vault.keys import KeySource, MasterKey, VaultError
+from cenoby.protection.vault.rule import SecretNotFound, SecretRefused, check_change, check_mad, check_new, check_read
+from cenoby.store.database import Database
+
+_ALPHABET = string.ascii_letters + string.digits
+DEFAULT_TENANT = "default"
+
+
+class Vault:
+    """Secrets of a colony; `open` makes one.
+
+    Args:
+        database: where ciphertexts and wrapped keys lie.
+        ring: the master key.
+        clock: dates versions.
+        record: journals accesses of the colony itself; callers of the other methods bring their own.
+        stewards: roles that may replace and revoke any secret (and read no more than others).
+    """
+
+    def __init__(
+        self, database: Database, ring: KeyRing, clock: Clock, record: Record, stewards: Collection[str]
+    ) -> None:
+        self._database = database
+        self._ring = ring
+        self._clock = clock
+        self._record = record
+        self._stewards = stewards
+        self._changing = asyncio.Lock()
+
+    @classmethod
+    async def open(
+        cls,
+        database: Database,
+        source: KeySource,
+        *,
+        clock: Clock,
+        record: Record,
+        stewards: Collection[str] = ("operator",),
+    ) -> Vault:
+        """Open the vault with the master key that `source` keeps.
+
+        Raises:
+            VaultError: the key is missing, wrong, exposed or unusable; the message says what to do.
+        """
+        return cls(database, await KeyRing.open(database, source, clock, record), clock, record, stewards)
+
+    async def set_secret(
+        self,
+        caller: Caller,
+        name: str,
+        value: str,
+        *,
+        readers: Sequence[str] | None = None,
+        colony_only: bool | None = None,
+        record: Record,
+    ) -> VersionInfo:
+        """Store a new version.
+
+        Args:
+            readers: `role:<name>` or `agent:<name>`; empty: whoever may read secrets. None: as the newest version has
+                it, and empty for a new secret. Readers go with the version, so new ones never see an older value.
+            colony_only: tell it to no caller; None: as the newest version has it, and False for a new secret.
+
+        Raises:
+            SecretRefused: `secret_invalid`, `secret_not_owner`.
+        """
+        async with self._changing:
+            secret = await self._database.read(lambda connection: records.read_secret(connection, caller.tenant, name))
+            if secret is not None:
+                await self._checked(lambda: check_change(caller, secret, self._stewards), secret.newest, record)
+                readers = secret.newest.readers if readers is None else readers
+                colony_only = secret.newest.colony_only if colony_only is None else colony_only
+            return await self._add(
+                caller, name, value, tuple(sorted(set(readers or ()))), bool(colony_only), "secret_set", record
+            )
+
+    async def get_secret(self, caller: Caller, name: str, version: int | None = None, *, record: Record) -> SecretValue:
+        """Tell a secret to a caller.
+
+        Args:
+            version: which; None: the newest.
+
+        Raises:
+            SecretNotFound: there is none, or it was revoked.
+            SecretRefused: `secret_not_reader`, `secret_colony_only`.
+            VaultError: `secret_damaged`.
+        """
+        return await self._tell(caller.tenant, name, version, lambda info: check_read(caller, info), record, {})
+
+    async def list_secrets(self, caller: Caller, *, after: str = "", limit: int = 100) -> list[SecretInfo]:
+        """The caller's tenant's secrets by name, without their values: those after the name `after`."""
+        return await self._database.read(
+            lambda connection: records.read_secrets(connection, caller.tenant, after, limit)
+        )
+
+    async def list_versions(self, caller: Caller, name: str) -> list[VersionInfo]:
+        """All versions of a secret, the newest first, without their values.
+
+        Raises:
+            SecretNotFound: `secret_unknown`.
+        """
+        found = await self._database.read(lambda connection: records.read_versions(connection, caller.tenant, name))
+        if not found:
+            raise _unknown(name)
+        return found
+
+    async def rotate_secret(
+        self, caller: Caller, name: str, new_value: str | None = None, *, length: int = 32, record: Record
+    ) -> VersionInfo:
+        """Store a new version of an existing secret, with the same readers, and tell nobody its value.
+
+        Args:
+            new_value: the value; None: `length` random letters and digits (5.95 bits each).
+
+        Raises:
+            SecretNotFound: `secret_unknown`.
+            SecretRefused: `secret_not_owner`, `secret_invalid`.
+        """
+        async with self._changing:
+            secret = await self._secret(caller.tenant, name)
+            await self._checked(lambda: check_change(caller, secret, self._stewards), secret.newest, record)
+            value = "".join(secrets.choice(_ALPHABET) for _ in range(length)) if new_value is None else new_value
+            newest = secret.newest
+            return await self._add(caller, name, value, newest.readers, newest.colony_only, "secret_rotated", record)
+
+    async def revoke_secret(
+        self, caller: Caller, name: str, version: int | None = None, *, record: Record
+    ) -> list[int]:
+        """Destroy one version, or all of them, for good; the numbers of those that were good until now.
+
+        Raises:
+            SecretNotFound: `secret_unknown`, `secret_version_unknown`.
+            SecretRefused: `secret_not_owner`.
+        """
+        async with self._changing:
+            secret = await self._secret(caller.tenant, name)
+            if version is not None and not 1 <= version <= secret.versions:
+                raise _version_unknown(name, version)
+            await self._checked(lambda: check_change(caller, secret, self._stewards), secret.newest, record)
+            await record("secret_revoked", {"name": name, "version": version})
+            now_ns = self._clock.now_ns()
+            return await self._database.write(
+                lambda connection: records.revoke_versions(
+                    connection, caller.tenant, name, version, caller.agent, now_ns
+                )
+            )
+
+    async def read_for_colony(self, name: str, tenant: str = DEFAULT_TENANT) -> str:
+        """The newest version of a secret that the settings name, for the colony's own use.
+
+        Raises:
+            SecretNotFound: there is none, or it was revoked.
+            VaultError: `secret_damaged`.
+        """
+        told = await self._tell(tenant, name, None, lambda info: None, self._record, {"tenant": tenant})
+        return told.value
+
+    async def read_for_mad(self, mad: str, name: str, tenant: str = DEFAULT_TENANT) -> str:
+        """The newest version of a secret that names the hosted MAD as a reader (`agent:<mad>`).
+
+        Raises:
+            SecretNotFound: there is none, or it was revoked.
+            SecretRefused: `secret_not_reader`.
+            VaultError: `secret_damaged`.
+        """
+        told = await self._tell(
+            tenant, name, None, lambda info: check_mad(mad, info), self._record, {"tenant": tenant, "mad": mad}
+        )
+        return told.value
+
+    async def rotate_master_key(self, *, record: Record) -> str:
+        """Put a new master key in force and wrap every data key with it; the new key's id.
+
+        Goes on to its end when the caller is cancelled. Backups of the database made before need the former key.
+
+        Raises:
+            VaultError: `vault_key_fixed`, `vault_key_unusable`; `secret_damaged`, naming the secret to revoke first.
+        """
+        return await self._ring.rotate(record)
+
+    async def _add(
+        self,
+        caller: Caller,
+        name: str,
+        value: str,
+        readers: tuple[str, ...],
+        colony_only: bool,
+        code: str,
+        record: Record,
+    ) -> VersionInfo:
+        check_new(name, value, readers)
+        await record(code, {"name": name, "readers": list(readers), "colony_only": colony_only})
+        now_ns = self._clock.now_ns()
+
+        def add(connection: sqlite3.Connection) -> VersionInfo:
+            info = VersionInfo(
+                name=name,
+                version=records.newest_version(connection, caller.tenant, name) + 1,
+                readers=readers,
+                colony_only=colony_only,
+                created_by=caller.agent,
+                created_ns=now_ns,
+            )
+            sealed = seal(self._ring.present(connection), Place(caller.tenant, info), value)
+            records.add_version(connection, caller.tenant, info, sealed)
+            return info
+
+        return await self._database.write(add, size=len(value) + 512)
+
+    async def _tell(
+        self,
+        tenant: str,
+        name: str,
+        version: int | None,
+        check: Callable[[VersionInfo], None],
+        record: Record,
+        payload: dict[str, Any],
+    ) -> SecretValue:
+        info = await self._version(tenant, name, version)
+        await self._checked(lambda: check(info), info, record, payload)
+        await record("secret_read", {"name": name, "version": info.version, **payload})
+        # Only now the ciphertext: a revocation that came between is obeyed.
+        keys = self._ring.keys()
+        found = await self._database.read(
+            lambda connection: records.read_sealed(connection, tenant, name, info.version)
+        )
+        if found is None:
+            raise _revoked(info)
+        return SecretValue(name=name, version=info.version, value=_unsealed(keys, tenant, *found))
+
+    async def _secret(self, tenant: str, name: str) -> SecretInfo:
+        found = await self._database.read(lambda connection: records.read_secret(connection, tenant, name))
+        if found is None:
+            raise _unknown(name)
+        return found
+
+    async def _version(self, tenant: str, name: str, version: int | None) -> VersionInfo:
+        info = (await self._secret(tenant, name)).newest
+        if version is not None and version != info.version:
+            found = await self._database.read(
+                lambda connection: records.read_version(connection, tenant, name, version)
+            )
+            if found is None:
+                raise _version_unknown(name, version)
+            info = found
+        if info.revoked_ns is not None:
+            raise _revoked(info)
+        return info
+
+    async def _checked(
+        self, check: Callable[[], None], info: VersionInfo, record: Record, payload: dict[str, Any] | None = None
+    ) -> None:
+        try:
+            check()
+        except SecretRefused as refusal:
+            await record(
+                "secret_refused",
+                {"name": info.name, "version": info.version, "reason": refusal.code, **(payload or {})},
+            )
+            raise
+
+
+def _unsealed(keys: Mapping[str, MasterKey], tenant: str, info: VersionInfo, sealed: Sealed) -> str:
+    key = keys.get(sealed.key_id)
+    if key is None:
+        raise VaultError(
+            "secret_damaged",
+            f"Secret {info.name!r} is under master key {sealed.key_id}, which is not in force; it was changed or moved "
+            "in the database.",
+        )
+    return unseal(key, Place(tenant, info), sealed)
+
+
+def _unknown(name: str) -> SecretNotFound:
+    return SecretNotFound("secret_unknown", f"There is no secret {name[:128]!r}; list_secrets shows the names.")
+
+
+def _version_unknown(name: str, version: int) -> SecretNotFound:
+    return SecretNotFound(
+        "secret_version_unknown", f"Secret {name!r} has no version {version}; list_versions shows them."
+    )
+
+
+def _revoked(info: VersionInfo) -> SecretNotFound:
+    return SecretNotFound(
+        "secret_revoked",
+        f"Version {info.version} of secret {info.name!r} was revoked and its value destroyed; set a new one, or name "
+        "another version.",
+    )
