@@ -103,7 +103,7 @@ def _grace(parts: Parts) -> Mad:
 
 
 def _marco(parts: Parts) -> Mad:
-    from cenoby.mads.marco import Marco
+    from cenoby.mads.marco.mad import Marco
 
     return Marco(egress=parts.egress, sandbox=parts.sandbox)
 

@@ -7,12 +7,22 @@ quick.
 
 from __future__ import annotations
 
+import os
 import sys
 
 from cyclopts import App, CycloptsError
 
 from cenoby import __version__
-from cenoby.kernel.errors import CenobyError
+from cenoby.kernel.errors import CenobyError, Fault
+
+
+class CommandFailed(Fault):
+    """A command met something that nobody foresaw."""
+
+    codes = {
+        "command_failed": "A bug of ours: run the command again with CENOBY_TRACEBACK=1 and report what it prints."
+    }
+
 
 app = App(name="cenoby", version=__version__, help="A community of LLM agents in one process, under one rule.")
 app.command("cenoby.cli.up:up")
@@ -64,7 +74,20 @@ def run(arguments: list[str]) -> int:
         # Whoever read our output has had enough, as in `cenoby journal tail | head`.
         sys.stderr.close()
         return 0
+    except Exception as error:
+        if os.environ.get("CENOBY_TRACEBACK"):
+            raise
+        _complain(_unforeseen(error), as_json="--json" in arguments)
+        return 1
     return result if isinstance(result, int) else 0
+
+
+def _unforeseen(error: Exception) -> CommandFailed:
+    return CommandFailed(
+        "command_failed",
+        f"Something failed that should not ({type(error).__name__}: {error}). Set CENOBY_TRACEBACK=1, run it again "
+        "to see where, and please report it.",
+    )
 
 
 def _complain(error: CenobyError, *, as_json: bool) -> None:

@@ -17,7 +17,7 @@ from cenoby.kernel.settings import Settings
 
 PREFIX = "CENOBY_"
 # Read elsewhere, each by the one part it is for; not settings.
-OTHER_VARIABLES = frozenset({"CENOBY_TOKEN", "CENOBY_CONFIG", "CENOBY_MASTER_KEY"})
+OTHER_VARIABLES = frozenset({"CENOBY_TOKEN", "CENOBY_CONFIG", "CENOBY_MASTER_KEY", "CENOBY_TRACEBACK"})
 
 
 class SettingsError(InvalidInput):
