@@ -17,7 +17,7 @@ MESSAGE_EVENT = "message_posted.v1"
 
 _DEPTH = 16_384
 _FOLLOWER_DEPTH = 1024
-_AT_ONCE = 32
+_AT_ONCE = 8
 """Followers woken in one turn of the loop: a message that hundreds watch must not hold up everything else."""
 
 
@@ -35,6 +35,7 @@ class Follower:
     def __init__(self) -> None:
         self._waiting: list[Delivery] = []
         self._wake = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
 
     def offer(self, delivery: Delivery) -> None:
         """Hand over a message without waiting."""
@@ -43,16 +44,24 @@ class Follower:
             self._wake.set()
 
     async def take(self, seconds: float) -> list[Delivery]:
-        """What has come since the last call; waits for something, at most `seconds`."""
+        """What has come since the last call; waits for something, at most `seconds`, and may come back sooner."""
+        if self._alarm is None:
+            # One alarm serves many calls: setting one for each would cost more than the rest of them.
+            self._alarm = asyncio.get_running_loop().call_later(seconds, self._ring)
         if not self._waiting:
-            timer = asyncio.get_running_loop().call_later(seconds, self._wake.set)
-            try:
-                await self._wake.wait()
-            finally:
-                timer.cancel()
+            await self._wake.wait()
         self._wake.clear()
         taken, self._waiting = self._waiting, []
         return taken
+
+    def close(self) -> None:
+        """Let go of the alarm."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._wake.set()
 
 
 class Feed:
@@ -90,6 +99,7 @@ class Feed:
         try:
             yield follower
         finally:
+            follower.close()
             self._followers[key].discard(follower)
             if not self._followers[key]:
                 del self._followers[key]
