@@ -22,6 +22,7 @@ from cenoby.colony.pipeline import Pipeline
 from cenoby.colony.stages import Ports
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.settings import Settings
+from cenoby.mads.marco.mad import SANDBOX_MODULES
 from cenoby.protection.core_dumps import forbid_core_dumps
 from cenoby.protection.egress import EgressGuard
 from cenoby.protection.redact import Redactor
@@ -33,8 +34,6 @@ from cenoby.store.journal import Entry, Journal
 from cenoby.telemetry.logs import configure_logging, get_logger
 from cenoby.telemetry.metrics import Metrics
 from cenoby.telemetry.recorder import Recorder
-
-_SANDBOX_TASKS = ("cenoby.mads.marco.documents", "cenoby.mads.marco.pages")
 
 _log = get_logger("app")
 
@@ -93,7 +92,7 @@ async def _parts(settings: Settings, clock: Clock, redactor: Redactor, stack: As
     bus = await connect_bus(settings.bus, clock=clock)
     stack.push_async_callback(bus.close)
     egress = await stack.enter_async_context(EgressGuard(settings.egress))
-    sandbox = Sandbox(settings.sandbox, modules=_SANDBOX_TASKS)
+    sandbox = Sandbox(settings.sandbox, modules=SANDBOX_MODULES)
     stack.push_async_callback(sandbox.close)
     ports = await _ports(
         settings, clock, redactor, database, journal, Host(bus, settings.colony, settings.mailbox, clock)

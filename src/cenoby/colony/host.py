@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
 
-from cenoby.bus.contract import MessageBus, Subscription
+from cenoby.bus.contract import BusUnavailable, MessageBus, Subscription
 from cenoby.colony.invocation import Invocation
 from cenoby.colony.mad import Mad, Prompt, ResourceKind
 from cenoby.colony.mailbox import Mailbox, MailboxState
@@ -171,6 +170,13 @@ class Host:
         self._live[invocation.id] = invocation
         try:
             reply = await self._bus.request(envelope)
+        except BusUnavailable as error:
+            if error.code == "bus_deadline" and invocation.began:
+                raise ToolFault(
+                    "tool_timeout",
+                    f"{tool.name} did not end within {tool.says.timeout:g} s; its work may be done in part.",
+                ) from None
+            raise
         finally:
             del self._live[invocation.id]
         return reply if isinstance(reply, ToolReply) else msgspec.convert(reply, ToolReply)
@@ -203,14 +209,9 @@ class Host:
 
 async def _run(tool: Tool, invocation: Invocation) -> ToolReply:
     try:
-        async with asyncio.timeout(tool.says.timeout):
-            result = await tool.run(invocation.call, **invocation.parsed)
+        result = await tool.run(invocation.call, **invocation.parsed)
     except CenobyError:
         raise
-    except TimeoutError:
-        raise ToolFault(
-            "tool_timeout", f"{tool.name} did not end within {tool.says.timeout:g} s; its work may be done in part."
-        ) from None
     except Exception as error:  # the border between a MAD's code and the colony: whatever it raises becomes a fault
         _log.exception("tool_failed", tool=tool.name, correlation=invocation.correlation)
         raise ToolFault(
