@@ -133,7 +133,7 @@ def error_codes() -> dict[str, tuple[type[CenobyError], str]]:
 def error_from_wire(wire: Mapping[str, Any]) -> CenobyError:
     """The error that `CenobyError.to_wire` described, as the class that declares its code.
 
-    Where nobody here declares the code (a newer node, a colony asked by an older command), it is its family's own class.
+    Where nobody here declares the code (a newer node, a colony asked by an older command), its family's own class.
     """
     code, message = str(wire.get("code", "unknown")), str(wire.get("message", ""))
     declared = error_codes().get(code)
