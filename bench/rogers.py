@@ -23,6 +23,7 @@ from cenoby.access.principals import Principal
 from cenoby.app.composition import Colony, open_colony
 from cenoby.colony.invocation import Invocation
 from cenoby.kernel.clock import SystemClock
+from cenoby.kernel.settings import Settings
 from cenoby.kernel.settings_file import load_settings
 from cenoby.mads.rogers.ledger import ConversationLedger
 from cenoby.mads.rogers.records import Viewer
@@ -31,8 +32,8 @@ CONVERSATIONS = 1_000
 LARGEST = 100_000
 IN_OTHERS = 10
 WATCHERS = 500
-FAN_OUT_POSTS = 200
-FAN_OUT_RATE = 20
+FAN_OUT_POSTS = 400
+FAN_OUT_RATE = 40
 SUSTAINED_RATE = 1_000
 SUSTAINED_SECONDS = 10
 PAGES = 200
@@ -193,8 +194,9 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def settings_for(folder: str) -> Any:
-    overrides = {"data": Path(folder), "mads": ["rogers"], "telemetry": {"log_level": "warning"}}
+def settings_for(folder: str) -> Settings:
+    # A watcher takes a place in the mailbox for as long as it watches.
+    overrides = {"data": Path(folder), "mads": ["rogers"], "mailbox": {"concurrency": 1024}}
     return load_settings(environment={}, overrides=overrides)
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
-from cenoby.store.database import Database
 
 from cenoby.kernel.clock import Clock, iso_time
 from cenoby.kernel.errors import NotFound, Refused
@@ -36,6 +35,7 @@ from cenoby.mads.rogers.pages import (
 )
 from cenoby.mads.rogers.query import match_expression, read_cursor
 from cenoby.mads.rogers.records import Line, Place, Post, Slice, State, Thread, Viewer
+from cenoby.store.database import Database
 
 T = TypeVar("T")
 
