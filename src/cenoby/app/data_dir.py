@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class Address(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def owned(data: Path) -> Iterator[None]:
+def owned(data: Path) -> Generator[None]:
     """Own the data directory for as long as the block runs; made with mode 0700 where it is missing.
 
     Raises:

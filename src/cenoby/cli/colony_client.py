@@ -51,8 +51,9 @@ class ColonyClient:
         body = to_json({"jsonrpc": "2.0", "id": 1, "method": method, "params": params | {"_meta": _meta()}})
         answer = self._post(method, str(params.get("name", "")), body, timeout)
         if "error" in answer:
-            error = answer["error"]
-            wire = (error.get("data") or {}).get("cenoby/error") if isinstance(error.get("data"), dict) else None
+            error = cast(dict[str, Any], answer["error"])
+            data = error.get("data")
+            wire = cast(dict[str, Any], data).get("cenoby/error") if isinstance(data, dict) else None
             raise error_from_wire(
                 wire or {"code": f"mcp{error.get('code')}", "message": error.get("message", ""), "family": "invalid"}
             )

@@ -51,7 +51,7 @@ config.command("cenoby.cli.config:show")
 config.command("cenoby.cli.config:check")
 app.command(config)
 
-app.register_install_completion_command()
+app.register_install_completion_command()  # pyright: ignore[reportUnknownMemberType]
 
 
 def main() -> None:

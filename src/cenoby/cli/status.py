@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from cenoby.cli.colony_client import connect
 from cenoby.cli.options import Config, Data, Json, Token
 from cenoby.cli.output import print_fields, print_json, print_line, print_table
@@ -19,7 +21,7 @@ def status(*, data: Data = None, config: Config = None, token: Token = None, jso
         if isinstance(value, dict):
             print_line("")
             print_line(name)
-            print_fields({f"  {key}": inner for key, inner in value.items()})
+            print_fields({f"  {key}": inner for key, inner in cast(dict[str, Any], value).items()})
         elif value and isinstance(value[0], dict):
             print_line("")
             print_table(list(value[0]), [list(row.values()) for row in value])

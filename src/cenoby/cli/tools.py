@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from cyclopts import Parameter
 
@@ -66,7 +66,7 @@ def _object(text: str) -> dict[str, Any]:
     value = from_json(text)
     if not isinstance(value, dict):
         raise CodecError("json_invalid", "The arguments must be one JSON object.")
-    return value
+    return cast(dict[str, Any], value)
 
 
 def _value(text: str) -> Any:
