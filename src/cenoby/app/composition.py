@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from cenoby import __version__
 from cenoby.access.approvals import Approvals
 from cenoby.access.ledger import Ledger
 from cenoby.access.limits import RateLimits
@@ -33,6 +34,7 @@ from cenoby.store.database import Database
 from cenoby.store.journal import Entry, Journal
 from cenoby.telemetry.logs import configure_logging, get_logger
 from cenoby.telemetry.metrics import Metrics
+from cenoby.telemetry.otlp import OtlpExport
 from cenoby.telemetry.recorder import Recorder
 
 _log = get_logger("app")
@@ -89,14 +91,14 @@ async def _parts(settings: Settings, clock: Clock, redactor: Redactor, stack: As
     stack.push_async_callback(database.close)
     journal = Journal(database, node=node, clock=clock)
     await journal.start()
-    bus = await connect_bus(settings.bus, clock=clock)
+    recorder = _recorder(settings, clock, node, stack)
+    bus = await connect_bus(settings.bus, clock=clock, record=recorder.record)
     stack.push_async_callback(bus.close)
     egress = await stack.enter_async_context(EgressGuard(settings.egress))
     sandbox = Sandbox(settings.sandbox, modules=SANDBOX_MODULES)
     stack.push_async_callback(sandbox.close)
-    ports = await _ports(
-        settings, clock, redactor, database, journal, Host(bus, settings.colony, settings.mailbox, clock)
-    )
+    host = Host(bus, settings.colony, settings.mailbox, clock)
+    ports = await _ports(settings, clock, redactor, database, journal, host, recorder)
     protections = await _protections(sandbox)
     return Parts(
         settings=settings,
@@ -114,7 +116,13 @@ async def _parts(settings: Settings, clock: Clock, redactor: Redactor, stack: As
 
 
 async def _ports(
-    settings: Settings, clock: Clock, redactor: Redactor, database: Database, journal: Journal, host: Host
+    settings: Settings,
+    clock: Clock,
+    redactor: Redactor,
+    database: Database,
+    journal: Journal,
+    host: Host,
+    recorder: Recorder,
 ) -> Ports:
     roles = RoleTable(settings.roles)
     identities = Identities(database, clock, roles, reserved=host.mad_names)
@@ -133,8 +141,19 @@ async def _ports(
         ledger=Ledger(database, settings.budgets, clock),
         redactor=redactor,
         metrics=Metrics(),
-        recorder=Recorder(settings.telemetry.spans, clock),
+        recorder=recorder,
     )
+
+
+def _recorder(settings: Settings, clock: Clock, node: str, stack: AsyncExitStack) -> Recorder:
+    telemetry = settings.telemetry
+    if telemetry.otlp_endpoint is None:
+        return Recorder(telemetry.spans, clock)
+    export = OtlpExport(
+        telemetry.otlp_endpoint, telemetry.otlp_sample, colony=settings.colony, node=node, version=__version__
+    )
+    stack.callback(export.close)
+    return Recorder(telemetry.spans, clock, export.offer)
 
 
 async def _vault(settings: Settings, clock: Clock, database: Database, journal: Journal) -> Vault:

@@ -69,6 +69,7 @@ class Host:
         self._mads: dict[str, Mad] = {}
         self._tools: dict[str, Tool] = {}
         self._mailboxes: dict[str, Mailbox] = {}
+        self._watchers: dict[str, Mailbox] = {}
         self._subscriptions: dict[str, Subscription] = {}
         self._live: dict[str, Invocation] = {}
 
@@ -84,6 +85,8 @@ class Host:
         await mad.start()
         self._mads[mad.name] = mad
         self._mailboxes[mad.name] = Mailbox(mad.name, self._mailbox_settings, self._clock)
+        watchers = self._mailbox_settings.model_copy(update={"concurrency": self._mailbox_settings.watchers})
+        self._watchers[mad.name] = Mailbox(mad.name, watchers, self._clock)
         self._tools.update({tool.name: tool for tool in tools})
         self._subscriptions[mad.name] = await self._bus.subscribe(self.subject(mad.name), self._serve, group="host")
         await self._tools_changed(mad.name)
@@ -93,7 +96,7 @@ class Host:
         mad = self._mads.pop(name)
         await self._subscriptions.pop(name).close()
         self._tools = {key: tool for key, tool in self._tools.items() if tool.mad != name}
-        del self._mailboxes[name]
+        del self._mailboxes[name], self._watchers[name]
         await mad.stop()
         await self._tools_changed(name)
 
@@ -191,7 +194,8 @@ class Host:
             invocation.began = True
             return await _run(tool, invocation)
 
-        return await self._mailboxes[tool.mad].run(envelope.priority, work)
+        mailbox = (self._watchers if tool.says.waits else self._mailboxes)[tool.mad]
+        return await mailbox.run(envelope.priority, work)
 
     async def _tools_changed(self, mad: str) -> None:
         await self._bus.publish(

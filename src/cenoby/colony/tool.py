@@ -61,6 +61,7 @@ class Declaration:
     sensitive_result: bool
     cost: str | None
     priority: Priority
+    waits: bool
 
 
 def tool(
@@ -75,6 +76,7 @@ def tool(
     sensitive_result: bool = False,
     cost: str | None = None,
     priority: Priority = Priority.INTERACTIVE,
+    waits: bool = False,
 ) -> Callable[[Method], Method]:
     """Declare a method of a `Mad` as a tool.
 
@@ -92,6 +94,7 @@ def tool(
         sensitive_result: the result is neither journalled nor redacted (a secret that was asked for).
         cost: name of a method `(arguments: dict) -> int` that bounds the price of a call in micro-US-dollars.
         priority: the mailbox lane its calls wait in.
+        waits: a call mostly waits for news, so it takes none of the places in which the MAD's work is done.
 
     Raises:
         ValueError: the action type is not registered.
@@ -107,6 +110,7 @@ def tool(
         sensitive_result=sensitive_result,
         cost=cost,
         priority=priority,
+        waits=waits,
     )
 
     def mark(method: Method) -> Method:

@@ -86,6 +86,8 @@ class MailboxSettings(Section):
     """Tool calls of one MAD under way at once."""
     depth: Count = 1024
     """Calls waiting for one MAD; one more is refused with `retry_after`."""
+    watchers: Count = 1024
+    """Calls of one MAD at once that only wait for news, such as a watched conversation."""
 
 
 class BudgetSettings(Section):

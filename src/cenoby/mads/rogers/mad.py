@@ -268,7 +268,7 @@ class Rogers(Mad):
         named = agent.removeprefix("@").lower() if agent else call.principal.agent
         return await self._ledger.mentions(_viewer(call), named, cursor=cursor, limit=limit)
 
-    @tool("comms:read", effect="reads", title="Watch a conversation", timeout=_LONGEST_WATCH + 60)
+    @tool("comms:read", effect="reads", title="Watch a conversation", timeout=_LONGEST_WATCH + 60, waits=True)
     async def watch_conversation(
         self,
         call: Call,
