@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from starlette.applications import Starlette
 
 from cenoby.dashboard.page import StatusPage
 from cenoby.kernel.clock import ManualClock
@@ -125,7 +124,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 async def browser(grace: FakeGrace, clock: ManualClock) -> AsyncIterator[httpx2.AsyncClient]:
     page = StatusPage(colony="main", version="1.2.3", ready=lambda: True, call_tool=grace, clock=clock)
-    transport = httpx2.ASGITransport(app=Starlette(routes=page.routes()))
+    transport = httpx2.ASGITransport(app=page)
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8600") as client:
         yield client
 
@@ -323,17 +322,28 @@ async def test_its_own_looks_do_not_bury_the_others(browser: httpx2.AsyncClient,
     assert "mads.grace.status" in (await browser.get("/?all=1")).text
 
 
-@pytest.mark.parametrize("path", ["/", "/ui/style.css", "/ui/refresh.js", "/ui/icon.svg", "/ui/../page.py", "/ui/x"])
-async def test_every_answer_has_the_strict_headers(browser: httpx2.AsyncClient, path: str) -> None:
-    """No inline script or style, no foreign file, no frame; pages are not cached."""
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/", 200),
+        ("/ui/style.css", 200),
+        ("/ui/refresh.js", 200),
+        ("/ui/icon.svg", 200),
+        ("/ui/page.py", 404),
+        ("/ui/%2e%2e/page.py", 404),
+        ("/nothing", 404),
+        ("/records/x", 401),
+    ],
+)
+async def test_every_answer_has_the_strict_headers(browser: httpx2.AsyncClient, path: str, status: int) -> None:
+    """No inline script or style, no foreign file, no frame, on whatever page; only the listed files are to be had."""
     answer = await browser.get(path)
-    policy = answer.headers["content-security-policy"] if answer.status_code != 404 or path == "/ui/x" else ""
-    if policy:
-        assert "default-src 'none'" in policy
-        assert "unsafe" not in policy
-        assert "frame-ancestors 'none'" in policy
-        assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.status_code == (200 if path in ("/", "/ui/style.css", "/ui/refresh.js", "/ui/icon.svg") else 404)
+    assert answer.status_code == status
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 async def test_pages_hold_to_their_own_policy(browser: httpx2.AsyncClient, grace: FakeGrace) -> None:

@@ -15,7 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
 
 from cenoby.dashboard.answers import STATIC, page, redirect, static
 from cenoby.dashboard.sessions import Session, Sessions
@@ -53,7 +54,7 @@ class FormRefused(Refused):
 
 
 class StatusPage:
-    """The status page.
+    """The status page: an ASGI application that answers every path, unknown ones with 404.
 
     Args:
         colony, version: shown to everybody.
@@ -70,9 +71,13 @@ class StatusPage:
         self._ready = ready
         self._call_tool = call_tool
         self._sessions = Sessions(clock)
+        self._router = Router(self.routes(), redirect_slashes=False, default=self._nothing)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._router(scope, receive, send)
 
     def routes(self) -> list[Route]:
-        """What the gateway mounts at the root of its application."""
+        """The pages and what they load."""
         return [
             Route("/", self._guarded(self._overview), methods=["GET"]),
             Route("/records/{record_id}", self._guarded(self._record), methods=["GET"]),
@@ -169,16 +174,14 @@ class StatusPage:
 
     async def _static(self, request: Request) -> Response:
         name = request.path_params["name"]
-        return (
-            static(name)
-            if name in STATIC
-            else self._page(
-                "message.html",
-                404,
-                headline="Not here",
-                error={"message": "There is no such file.", "code": "not_found"},
-            )
-        )
+        return static(name) if name in STATIC else self._missing()
+
+    async def _nothing(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._missing()(scope, receive, send)
+
+    def _missing(self) -> Response:
+        error = {"message": "There is nothing at this address.", "code": "not_found"}
+        return self._page("message.html", 404, headline="Not here", error=error)
 
     def _credential(self, request: Request) -> tuple[str | None, Session | None]:
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")

@@ -1,0 +1,267 @@
+"""What Grace's tools give back. Times are RFC 3339 in UTC, money is in US dollars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cenoby.access.records import Approval, Usage
+from cenoby.access.roster import AgentInfo, TokenInfo
+from cenoby.colony.tool import Tool
+from cenoby.kernel.clock import iso_time
+from cenoby.telemetry.recorder import Span
+
+_DAY_NS = 86_400 * 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What Grace says of the colony she serves.
+
+    Attributes:
+        colony, node, version: names of this colony and this process, and what it runs.
+        started_ns: wall time of the start, Unix nanoseconds.
+        protections: asks which protections hold, by name, e.g. `{"landlock": "ABI 4", "uid": "missing"}`.
+    """
+
+    colony: str
+    node: str
+    version: str
+    started_ns: int
+    protections: Callable[[], Mapping[str, str]] = field(default=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class MadView:
+    """A hosted MAD and its mailbox."""
+
+    name: str
+    tools: int
+    running: int
+    waiting: int
+    refused: int
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeadView:
+    """The newest record of this node's journal."""
+
+    seq: int
+    id: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusView:
+    colony: str
+    node: str
+    version: str
+    started: str
+    uptime_seconds: float
+    approvals_waiting: int
+    calls: dict[str, int]
+    """Calls since the start, by how they ended."""
+    journal: HeadView | None
+    protections: dict[str, str]
+    mads: list[MadView]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentView:
+    name: str
+    kind: str
+    roles: list[str]
+    created: str
+    live_tokens: int
+    last_expiry: str | None
+    """When the last live token expires; null where one never does, or none lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentList:
+    agents: list[AgentView]
+
+
+@dataclass(frozen=True, slots=True)
+class NewTokenView:
+    token_id: str
+    agent: str
+    roles: list[str]
+    expires: str | None
+    token: str
+    """The token itself: shown this once, kept only as a hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenView:
+    id: str
+    agent: str
+    state: str
+    """live, expired or revoked."""
+    created: str
+    expires: str | None
+    revoked: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenList:
+    tokens: list[TokenView]
+
+
+@dataclass(frozen=True, slots=True)
+class SpanView:
+    name: str
+    start: str
+    milliseconds: float
+    status: str
+    agent: str
+    id: str
+    parent: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpanList:
+    spans: list[SpanView]
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalView:
+    id: str
+    status: str
+    agent: str
+    tool: str
+    action: str
+    arguments: Any
+    """What the agent asks to do, without secrets."""
+    digest: str
+    """SHA-256 of the exact arguments the decision holds for."""
+    created: str
+    expires: str
+    decided_by: str
+    decided: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalList:
+    approvals: list[ApprovalView]
+    next: str
+    """Give this as `before` for the next page; empty on the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolView:
+    name: str
+    mad: str
+    description: str
+    action: str
+    effect: str
+    risk: str
+    input_schema: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolList:
+    tools: list[ToolView]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageView:
+    day: str
+    agent: str
+    spent_usd: float
+    held_usd: float
+    """Reserved by calls under way, or by calls that a crash cut off; counts as spent."""
+    limit_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class UsageList:
+    usage: list[UsageView]
+
+
+def agent_view(info: AgentInfo) -> AgentView:
+    """An agent for people."""
+    return AgentView(
+        name=info.name,
+        kind=info.kind,
+        roles=list(info.roles),
+        created=iso_time(info.created_ns),
+        live_tokens=info.live_tokens,
+        last_expiry=time_or_none(info.last_expiry_ns),
+    )
+
+
+def token_view(info: TokenInfo, now_ns: int) -> TokenView:
+    """A token for people, as it stands at `now_ns`."""
+    expired = info.expires_ns is not None and info.expires_ns <= now_ns
+    return TokenView(
+        id=info.id,
+        agent=info.agent,
+        state="revoked" if info.revoked_ns is not None else "expired" if expired else "live",
+        created=iso_time(info.created_ns),
+        expires=time_or_none(info.expires_ns),
+        revoked=time_or_none(info.revoked_ns),
+    )
+
+
+def approval_view(approval: Approval) -> ApprovalView:
+    """A request for approval for people."""
+    return ApprovalView(
+        id=approval.id,
+        status=approval.status,
+        agent=approval.agent,
+        tool=approval.tool,
+        action=approval.action,
+        arguments=approval.summary,
+        digest=approval.digest,
+        created=iso_time(approval.created_ns),
+        expires=iso_time(approval.expires_ns),
+        decided_by=approval.decided_by,
+        decided=time_or_none(approval.decided_ns),
+        reason=approval.reason,
+    )
+
+
+def span_view(span: Span) -> SpanView:
+    """A span for people."""
+    return SpanView(
+        name=span.name,
+        start=iso_time(span.start_ns),
+        milliseconds=round(span.duration_ns / 1e6, 4),
+        status=span.status,
+        agent=span.agent,
+        id=span.id,
+        parent=span.parent,
+    )
+
+
+def tool_view(tool: Tool) -> ToolView:
+    """A tool as whoever looks for one needs it."""
+    return ToolView(
+        name=tool.name,
+        mad=tool.mad,
+        description=tool.description,
+        action=tool.says.action,
+        effect=tool.says.effect,
+        risk=str(tool.says.risk),
+        input_schema=tool.input_schema,
+    )
+
+
+def usage_view(usage: Usage) -> UsageView:
+    """One agent's money on one day, for people."""
+    return UsageView(
+        day=iso_time(usage.day * _DAY_NS)[:10],
+        agent=usage.agent,
+        spent_usd=usage.spent / 1e6,
+        held_usd=usage.held / 1e6,
+        limit_usd=usage.limit / 1e6,
+    )
+
+
+def time_or_none(time_ns: int | None) -> str | None:
+    """`time_ns` as RFC 3339, where there is one."""
+    return None if time_ns is None else iso_time(time_ns)
