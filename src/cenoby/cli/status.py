@@ -22,6 +22,6 @@ def status(*, data: Data = None, config: Config = None, token: Token = None, jso
             print_line("")
             print_line(name)
             print_fields({f"  {key}": inner for key, inner in cast(dict[str, Any], value).items()})
-        elif value and isinstance(value[0], dict):
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
             print_line("")
             print_table(list(value[0]), [list(row.values()) for row in value])

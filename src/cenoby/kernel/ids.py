@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 
 from cenoby.kernel.clock import Clock, SystemClock
+from cenoby.kernel.randomness import RandomPool
 
 _SEQUENCE_BITS = 12
 _SEQUENCE_LIMIT = 1 << _SEQUENCE_BITS
-_RANDOM_BYTES = 8 * 512
 
 
 class IdSource:
@@ -24,8 +23,7 @@ class IdSource:
         self._lock = threading.Lock()
         self._last_ms = 0
         self._sequence = 0
-        self._random = b""
-        self._random_used = 0
+        self._random = RandomPool()
 
     def new(self) -> str:
         """A new id, 36 characters, lower-case hexadecimal with dashes."""
@@ -38,11 +36,7 @@ class IdSource:
                 if self._sequence == _SEQUENCE_LIMIT:
                     self._last_ms, self._sequence = self._last_ms + 1, 0
             head = (self._last_ms << 16) | 0x7000 | self._sequence
-            if self._random_used == len(self._random):
-                # One system call for many ids: each such call hands the interpreter over to another thread.
-                self._random, self._random_used = os.urandom(_RANDOM_BYTES), 0
-            random = self._random[self._random_used : self._random_used + 8]
-            self._random_used += 8
+            random = self._random.take(8)
         tail = int.from_bytes(random, "big") & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
         text = f"{head:016x}{tail:016x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

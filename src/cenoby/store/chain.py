@@ -1,0 +1,183 @@
+"""The hash chain over journal records: how a record is hashed and linked, and how a chain is checked.
+
+`hash` is SHA-256 over the hash of the node's record before (32 zero bytes for the first) and the canonical header, a
+JSON array (RFC 8259, UTF-8, no spaces, `"` `\\` and control characters escaped and nothing else) of
+
+    format, node, id, tenant, time_ns, kind, agent, mad, tool, action, decision, status, code, correlation, causation,
+    invocation, payload_digest
+
+which is kept as the very text that was hashed. `seq` counts a node's records from 1, `position` all of the file's.
+`payload_digest` is SHA-256 over salt and payload in lower-case hexadecimal, or empty where there is no payload; the
+payload lies apart, so that it can be erased, and an erasure leaves a record of its own that names the one it emptied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+FORMAT = 1
+FIRST_PREV_HASH = bytes(32)
+ERASED = "payload_erased"
+"""Code of the event whose `causation` is the id of the record that lost its payload."""
+
+_TYPES = (int, str, int, str, bytes)
+_HEADER = (int, str, str, str, int, *(str,) * 12)
+_STEP = 2000
+
+
+class ChainHead(msgspec.Struct, frozen=True):
+    """The last record of one node's chain; compare it with one kept elsewhere to notice a chain cut short."""
+
+    node: str
+    seq: int
+    id: str
+    hash: str
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """What a check of the journal found.
+
+    Attributes:
+        ok: every record is there, in order and unchanged, and so is every payload that was not erased.
+        records: records checked.
+        payloads: payloads checked.
+        erased: records whose payload was erased on the record.
+        heads: the end of each node's chain.
+        problem: what is wrong with the first bad record; empty where nothing is.
+        record: its id; empty where nothing is wrong, or the record is not there.
+    """
+
+    ok: bool
+    records: int
+    payloads: int
+    erased: int
+    heads: tuple[ChainHead, ...]
+    problem: str = ""
+    record: str = ""
+
+
+class _Broken(Exception):
+    def __init__(self, problem: str, record: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.record = record
+
+
+def link_hash(prev: bytes, header: bytes) -> bytes:
+    """The hash of a record: SHA-256 over the hash before it and its canonical header, 32 bytes."""
+    return hashlib.sha256(prev + header).digest()
+
+
+class _Checker:
+    """One pass over all records in the order in which they were written."""
+
+    def __init__(self) -> None:
+        self.heads: dict[str, ChainHead] = {}
+        self.position = 0
+        self.payloads = 0
+        self.missing: dict[str, int] = {}
+        self.erasures: set[str] = set()
+
+    def record(self, row: tuple[Any, ...], salted: Any) -> None:
+        # SQLite lets any type into any column.
+        if tuple(map(type, row)) != _TYPES:
+            raise _Broken(f"position {self.position + 1}: a field has the wrong type")
+        position, tenant, seq, text, stored_hash = row
+        header = _header(text, self.position + 1)
+        node, identifier = header[1], header[2]
+        if position != self.position + 1:
+            raise _Broken(f"position {self.position + 1} is missing", identifier)
+        self.position = position
+        head = self.heads.get(node)
+        if seq != (head.seq + 1 if head else 1):
+            raise _Broken(f"node {node}: seq {seq} stands where {head.seq + 1 if head else 1} should", identifier)
+        before = bytes.fromhex(head.hash) if head else FIRST_PREV_HASH
+        if tenant != header[3] or link_hash(before, text.encode()) != stored_hash:
+            raise _Broken(
+                f"node {node}, seq {seq}: the record was changed, or does not continue the one before it", identifier
+            )
+        self.heads[node] = ChainHead(node, seq, identifier, stored_hash.hex())
+        if header[12] == ERASED and header[5] == "event":
+            self.erasures.add(header[14])
+        self._payload(identifier, seq, header[16], salted)
+
+    def _payload(self, identifier: str, seq: int, digest: str, salted: Any) -> None:
+        if salted is None:
+            if digest:
+                self.missing[identifier] = seq
+        elif type(salted) is not bytes or hashlib.sha256(salted).hexdigest() != digest:
+            raise _Broken(f"seq {seq}: the payload was changed", identifier)
+        else:
+            self.payloads += 1
+
+    def finish(self, last_position: int, strays: int) -> None:
+        if self.position != last_position:
+            raise _Broken(f"{last_position} records were written and {self.position} are there")
+        if strays:
+            raise _Broken(f"{strays} payloads belong to no record")
+        for identifier, seq in self.missing.items():
+            if identifier not in self.erasures:
+                raise _Broken(f"seq {seq}: the payload is missing and was never erased", identifier)
+
+
+def verify_chain(connection: sqlite3.Connection) -> Verification:
+    """Check every record that `connection` sees; blocks for about 5 µs a record.
+
+    Raises:
+        sqlite3.Error: the file cannot be read, or holds no journal.
+    """
+    checker = _Checker()
+    try:
+        for row in _rows(connection):
+            checker.record(row[:5], row[5])
+        checker.finish(_last_position(connection), _stray_payloads(connection))
+    except _Broken as broken:
+        return _verification(checker, broken.problem, broken.record)
+    return _verification(checker, "", "")
+
+
+def _verification(checker: _Checker, problem: str, record: str) -> Verification:
+    return Verification(
+        ok=not problem,
+        records=checker.position,
+        payloads=checker.payloads,
+        erased=len(checker.missing),
+        heads=tuple(checker.heads.values()),
+        problem=problem,
+        record=record,
+    )
+
+
+def _header(text: str, position: int) -> tuple[Any, ...]:
+    try:
+        header = tuple(msgspec.json.decode(text))
+    except (msgspec.DecodeError, TypeError):
+        header = ()
+    if tuple(map(type, header)) != _HEADER or header[0] != FORMAT:
+        raise _Broken(f"position {position}: the record was changed, its header cannot be read")
+    return header
+
+
+def _rows(connection: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
+    cursor = connection.execute(
+        "SELECT j.position, j.tenant, j.seq, j.header, j.hash, p.salted FROM journal j "
+        "LEFT JOIN journal_payload p ON p.position = j.position ORDER BY j.position"
+    )
+    while rows := list(islice(cursor, _STEP)):
+        yield from rows
+
+
+def _last_position(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
+    return row[0] if row else 0
+
+
+def _stray_payloads(connection: sqlite3.Connection) -> int:
+    statement = "SELECT count(*) FROM journal_payload WHERE position NOT IN (SELECT position FROM journal)"
+    return connection.execute(statement).fetchone()[0]

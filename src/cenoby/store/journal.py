@@ -1,0 +1,194 @@
+"""The journal: what happened, who allowed it, and the proof. Append-only, chained by hash, durable or refused."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cenoby.kernel.clock import Clock
+from cenoby.kernel.ids import new_id
+from cenoby.kernel.randomness import RandomPool
+from cenoby.store import journal_reader
+from cenoby.store.chain import ERASED, FORMAT, ChainHead, Verification, verify_chain
+from cenoby.store.database import Database, StoreUnavailable
+from cenoby.store.journal_reader import JournalPage, JournalQuery, Record
+from cenoby.store.journal_writer import Append, JournalWriter, RecordRef, Row
+
+__all__ = [
+    "ChainHead",
+    "Entry",
+    "Journal",
+    "JournalPage",
+    "JournalQuery",
+    "Record",
+    "RecordRef",
+    "Verification",
+    "verify_file",
+]
+
+_OVERHEAD = 256
+"""Bytes that a record holds in the queue beside its header and payload."""
+_SALT_BYTES = 16
+_encode = msgspec.json.Encoder().encode
+_pack = msgspec.msgpack.Encoder().encode
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What a caller says of one thing that happened; the journal adds id, time and place in the chain.
+
+    Attributes:
+        kind: `call` (decision and outcome in one, of a call without side effects or one that was not allowed),
+            `decision`, `intent` and `outcome` (of a call with side effects), or `event` (other; `code` names it).
+        tenant, agent: whose and who.
+        correlation: id shared by everything that one call from outside set off.
+        mad, tool, action: what it was about.
+        decision: allowed, refused or parked.
+        status: ok, error, refused, parked, cancelled or unknown.
+        code: error code, or the name of an event.
+        causation: id of what led to it.
+        invocation: id of the call it belongs to.
+        payload: plain JSON types, already redacted; kept apart from the header.
+    """
+
+    kind: str
+    tenant: str
+    agent: str
+    correlation: str
+    mad: str = ""
+    tool: str = ""
+    action: str = ""
+    decision: str = ""
+    status: str = ""
+    code: str = ""
+    causation: str = ""
+    invocation: str = ""
+    payload: dict[str, Any] = {}
+
+
+class Journal:
+    """The journal of one node, in its database.
+
+    Args:
+        database: where it lasts.
+        node: whose chain this process continues.
+        clock: the time of records.
+    """
+
+    def __init__(self, database: Database, *, node: str, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._node = node
+        self._writer = JournalWriter(node)
+        self._random = RandomPool()
+
+    async def start(self) -> None:
+        """Record what a crash left open: every intent without an outcome gets the outcome `unknown`.
+
+        Raises:
+            StoreUnavailable: it could not be recorded.
+        """
+        intents = await self._database.read(journal_reader.open_intents)
+        for intent in intents:
+            fields = {name: getattr(intent, name) for name in Entry.__struct_fields__ if name != "payload"}
+            outcome = fields | {"kind": "outcome", "decision": "", "status": "unknown", "code": "crashed"}
+            await self.append(Entry(**outcome))
+
+    async def append(self, *entries: Entry) -> RecordRef:
+        """Record `entries` in this order, all or none; on disk when it returns. The last one's place.
+
+        Raises:
+            StoreUnavailable: nothing of it was recorded.
+        """
+        return await self._append(entries, erase="")
+
+    async def erase(self, record: Record, *, agent: str) -> RecordRef:
+        """Destroy the payload of a record, and record that it was; the chain still verifies.
+
+        Raises:
+            StoreUnavailable: nothing was done.
+        """
+        entry = Entry(
+            kind="event",
+            tenant=record.tenant,
+            agent=agent,
+            correlation=record.correlation,
+            code=ERASED,
+            causation=record.id,
+        )
+        return await self._append((entry,), erase=record.id)
+
+    async def page(self, query: JournalQuery) -> JournalPage:
+        """Records that fit, a page at a time.
+
+        Raises:
+            StoreUnavailable: the journal cannot be read.
+        """
+        return await self._database.read(lambda connection: journal_reader.read_page(connection, query))
+
+    async def get(self, record_id: str) -> Record | None:
+        """One record with its payload, or None.
+
+        Raises:
+            StoreUnavailable: the journal cannot be read.
+        """
+        return await self._database.read(lambda connection: journal_reader.read_record(connection, record_id))
+
+    async def head(self) -> RecordRef | None:
+        """The last record of this node, or None."""
+        return await self._database.read(lambda connection: journal_reader.read_head(connection, self._node))
+
+    async def verify(self) -> Verification:
+        """Check the whole chain as it is on disk now; takes some microseconds a record, on a thread of its own."""
+        return await asyncio.to_thread(_verify, self._database.path)
+
+    async def count_calls(self, since_ns: int) -> list[tuple[str, str, int]]:
+        """How many calls each agent made of each MAD since then: `(agent, mad, calls)`."""
+        return await self._database.read(lambda connection: journal_reader.count_calls(connection, since_ns))
+
+    async def _append(self, entries: tuple[Entry, ...], *, erase: str) -> RecordRef:
+        time_ns = self._clock.now_ns()
+        rows: list[Row] = []
+        size = 0
+        for entry in entries:
+            row = _row(self._node, time_ns, entry, self._random)
+            size += len(row[2]) + len(row[3]) + _OVERHEAD
+            rows.append(row)
+        return await self._database.submit(self._writer, Append(rows, erase), size)
+
+
+async def verify_file(path: Path) -> Verification:
+    """Check the journal in a database file, also while a colony writes to it; the file is only read.
+
+    Raises:
+        StoreUnavailable: there is no such file, or no journal in it.
+    """
+    return await asyncio.to_thread(_verify, path)
+
+
+def _verify(path: Path) -> Verification:
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            connection.execute("BEGIN")
+            return verify_chain(connection)
+    except sqlite3.Error as error:
+        raise StoreUnavailable("store_failed", f"{path} cannot be read as a journal: {error}.") from error
+
+
+def _row(node: str, time_ns: int, entry: Entry, random: RandomPool) -> Row:
+    identifier, tenant, salted, digest = new_id(), entry.tenant, b"", ""
+    if entry.payload:
+        salted = random.take(_SALT_BYTES) + _pack(entry.payload)
+        digest = sha256(salted).hexdigest()
+    header = _encode(
+        (
+            FORMAT, node, identifier, tenant, time_ns, entry.kind, entry.agent, entry.mad, entry.tool, entry.action,
+            entry.decision, entry.status, entry.code, entry.correlation, entry.causation, entry.invocation, digest,
+        )
+    )  # fmt: skip
+    return identifier, tenant, header, salted
