@@ -98,3 +98,7 @@ def _complain(error: CenobyError, *, as_json: bool) -> None:
         return
     wait = f" Try again after {error.retry_after:g} s." if error.retry_after is not None else ""
     print(f"cenoby: {error.message}{wait} [{error.code}]", file=sys.stderr)  # noqa: T201 - the command's output
+
+
+if __name__ == "__main__":
+    main()
