@@ -48,7 +48,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
 def _settle_garbage_collector() -> None:
     # A full collection over everything that was imported stops the loop for 40 to 95 ms and finds nothing: what
-    # start-up made stays for good. Later full collections are made rare, because calls free their objects by reference count.
+    # start-up made stays for good. Later ones are made rare, because calls free their objects by reference count.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
