@@ -24,4 +24,5 @@ def status(*, data: Data = None, config: Config = None, token: Token = None, jso
             print_fields({f"  {key}": inner for key, inner in cast(dict[str, Any], value).items()})
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             print_line("")
-            print_table(list(value[0]), [list(row.values()) for row in value])
+            rows = cast(list[dict[str, Any]], value)
+            print_table(list(rows[0]), [list(row.values()) for row in rows])

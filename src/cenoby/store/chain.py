@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -155,10 +156,9 @@ def _verification(checker: _Checker, problem: str, record: str) -> Verification:
 
 
 def _header(text: str, position: int) -> tuple[Any, ...]:
-    try:
+    header: tuple[Any, ...] = ()
+    with suppress(msgspec.DecodeError, TypeError):  # an unreadable header fails the comparison below
         header = tuple(msgspec.json.decode(text))
-    except (msgspec.DecodeError, TypeError):
-        header = ()
     if tuple(map(type, header)) != _HEADER or header[0] != FORMAT:
         raise _Broken(f"position {position}: the record was changed, its header cannot be read")
     return header

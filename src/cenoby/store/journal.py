@@ -95,9 +95,21 @@ class Journal:
         """
         intents = await self._database.read(journal_reader.open_intents)
         for intent in intents:
-            fields = {name: getattr(intent, name) for name in Entry.__struct_fields__ if name != "payload"}
-            outcome = fields | {"kind": "outcome", "decision": "", "status": "unknown", "code": "crashed"}
-            await self.append(Entry(**outcome))
+            await self.append(
+                Entry(
+                    kind="outcome",
+                    tenant=intent.tenant,
+                    agent=intent.agent,
+                    correlation=intent.correlation,
+                    mad=intent.mad,
+                    tool=intent.tool,
+                    action=intent.action,
+                    status="unknown",
+                    code="crashed",
+                    causation=intent.causation,
+                    invocation=intent.invocation,
+                )
+            )
 
     async def append(self, *entries: Entry) -> RecordRef:
         """Record `entries` in this order, all or none; on disk when it returns. The last one's place.

@@ -182,7 +182,8 @@ def _blocks(connection: sqlite3.Connection, query: JournalQuery) -> Iterator[tup
 def _scan(
     connection: sqlite3.Connection, query: JournalQuery, first: int, last: int, most: int
 ) -> Iterator[tuple[Any, ...]]:
-    conditions, values = ["position BETWEEN ? AND ?"], [first, last]
+    conditions = ["position BETWEEN ? AND ?"]
+    values: list[Any] = [first, last]
     for field in (*_FACETS, "kind"):
         if wanted := getattr(query, field):
             conditions.append(f"{field} = ?")

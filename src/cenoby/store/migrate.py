@@ -8,8 +8,12 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cenoby.kernel.errors import Fault
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -81,7 +85,7 @@ def migrate(path: Path, revision: str) -> None:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=NullPool)
     # The driver would end a transaction before each CREATE TABLE; SQLite itself need not.
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    event.listen(engine, "begin", _begin)
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
@@ -91,6 +95,10 @@ def migrate(path: Path, revision: str) -> None:
                 command.upgrade(config, revision)
     except (SQLAlchemyError, sqlite3.Error, CommandError) as error:
         raise MigrationFailed("migration_failed", f"{path} could not be brought to {revision}: {error}") from error
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _is_down(revision: str, current: str | None) -> bool:
