@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cenoby import __version__
@@ -19,6 +20,7 @@ from cenoby.app.shipped_mads import Parts, make_mad
 from cenoby.bus.connect import connect_bus
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Invocation, Outcome
+from cenoby.colony.mailbox import MailboxState
 from cenoby.colony.pipeline import Pipeline
 from cenoby.colony.stages import Ports
 from cenoby.kernel.clock import Clock
@@ -32,6 +34,7 @@ from cenoby.protection.vault.vault import Vault
 from cenoby.sandbox.cell import Sandbox
 from cenoby.store.database import Database
 from cenoby.store.journal import Entry, Journal
+from cenoby.telemetry.log_lines import LineWriter
 from cenoby.telemetry.logs import configure_logging, get_logger
 from cenoby.telemetry.metrics import Metrics
 from cenoby.telemetry.otlp import OtlpExport
@@ -72,8 +75,9 @@ async def open_colony(settings: Settings, clock: Clock) -> AsyncGenerator[Colony
     """
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     redactor = Redactor(settings.redaction)
-    configure_logging(settings.telemetry, redactor.text, clock=clock)
     async with AsyncExitStack() as stack:
+        lines = configure_logging(settings.telemetry, redactor.text, clock=clock)
+        stack.callback(lines.close)
         parts = await _parts(settings, clock, redactor, stack)
         stack.push_async_callback(parts.ports.host.stop)
         for name in settings.mads:
@@ -82,6 +86,7 @@ async def open_colony(settings: Settings, clock: Clock) -> AsyncGenerator[Colony
         await parts.ports.identities.ensure_operator(settings.data / "admin.token")
         await _life_cycle(parts, "colony_started")
         stack.push_async_callback(_life_cycle, parts, "colony_stopped")
+        _watch(parts, lines)
         yield Colony(parts)
 
 
@@ -181,6 +186,21 @@ async def _protections(sandbox: Sandbox) -> Mapping[str, str]:
     }
     _log.info("protections", **words)
     return words
+
+
+def _watch(parts: Parts, lines: LineWriter) -> None:
+    metrics, states = parts.ports.metrics, parts.ports.host.mailbox_states
+    for name, meaning in (
+        ("running", "Calls under way in the MAD."),
+        ("waiting", "Calls that wait for the MAD."),
+        ("refused", "Calls turned away because the mailbox was full."),
+    ):
+        metrics.watch(f"mailbox_{name}", meaning, partial(_of_mailboxes, states, name), label="mad")
+    metrics.watch("log_lines_dropped", "Log lines that nobody read in time.", lambda: lines.dropped)
+
+
+def _of_mailboxes(states: Callable[[], Mapping[str, MailboxState]], field: str) -> dict[str, float]:
+    return {mad: getattr(state, field) for mad, state in states().items()}
 
 
 async def _life_cycle(parts: Parts, code: str) -> None:

@@ -6,8 +6,6 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from starlette.applications import Starlette
-
 from cenoby import __version__
 from cenoby.app.shipped_mads import Parts
 from cenoby.colony.invocation import Invocation
@@ -44,18 +42,17 @@ async def serve_gateway(parts: Parts) -> AsyncGenerator[str]:
         yield bound.origin + MCP_PATH
 
 
-def _status_page(parts: Parts) -> Starlette:
+def _status_page(parts: Parts) -> StatusPage:
     async def call_tool(token: str, name: str, arguments: Mapping[str, Any]) -> Any:
         outcome = await parts.pipeline.run(Invocation(name, dict(arguments), token))
         if outcome.error is not None:
             raise outcome.error
         return outcome.value
 
-    page = StatusPage(
+    return StatusPage(
         colony=parts.settings.colony,
         version=__version__,
         ready=lambda: True,
         call_tool=call_tool,
         clock=parts.ports.clock,
     )
-    return Starlette(routes=page.routes())

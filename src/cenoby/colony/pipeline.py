@@ -28,7 +28,7 @@ from cenoby.colony.stages.redact import Redact
 from cenoby.colony.stages.sanitise import Sanitise
 from cenoby.colony.stages.settle import Settle
 from cenoby.kernel.errors import CenobyError
-from cenoby.telemetry.logs import get_logger
+from cenoby.telemetry.logs import correlation_id, get_logger
 from cenoby.telemetry.recorder import CallTrace
 
 _log = get_logger("colony.pipeline")
@@ -76,17 +76,18 @@ class Pipeline:
         ports = self._ports
         invocation.started_ns = ports.clock.now_ns()
         invocation.marks.append(("start", ports.clock.monotonic_ns()))
-        cancelled: asyncio.CancelledError | None = None
+        outer = correlation_id.set(invocation.correlation)
         try:
             invocation.outcome = await self._go_in(invocation)
-        except asyncio.CancelledError as error:
-            invocation.outcome, cancelled = Outcome("cancelled"), error
-        if cancelled is None:
-            await self._go_back(invocation, 0)
-        else:
+        except asyncio.CancelledError:
+            invocation.outcome = Outcome("cancelled")
             await asyncio.shield(self._go_back(invocation, 0))
-            raise cancelled
-        self._trace(invocation, invocation.outcome)
+            raise
+        else:
+            await self._go_back(invocation, 0)
+        finally:
+            self._trace(invocation)
+            correlation_id.reset(outer)
         return invocation.outcome
 
     async def _go_in(self, invocation: Invocation) -> Outcome:
@@ -120,19 +121,20 @@ class Pipeline:
                 invocation.outcome = Outcome.failed(_broken(stage, invocation, error), began=invocation.began)
             marks.append((stage.name, now()))
 
-    def _trace(self, invocation: Invocation, outcome: Outcome) -> None:
+    def _trace(self, invocation: Invocation) -> None:
         marks = invocation.marks
+        status = invocation.outcome.status if invocation.outcome else "cancelled"
         mad = invocation.tool.mad if invocation.tool else ""
         tool = invocation.tool.name if invocation.tool else ""
         agent = invocation.principal.agent if invocation.principal else ""
-        self._ports.metrics.call(tool, mad, outcome.status, (marks[-1][1] - marks[0][1]) / 1e9)
+        self._ports.metrics.call(tool, mad, status, (marks[-1][1] - marks[0][1]) / 1e9)
         self._ports.recorder.record(
             CallTrace(
                 correlation=invocation.correlation,
                 invocation=invocation.id,
                 tool=tool,
                 agent=agent,
-                status=outcome.status,
+                status=status,
                 start_ns=invocation.started_ns,
                 marks=marks,
             )
