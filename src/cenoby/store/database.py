@@ -52,6 +52,7 @@ class Database:
         self._queue_bytes = queue_bytes
         self._waiting = 0
         self._closed = False
+        self._gathered: list[Job] = []
         self._loop = asyncio.get_running_loop()
         self._writer = Writer(path, self._finished)
         self._readers = ThreadPoolExecutor(_READERS, "store-reader")
@@ -105,7 +106,10 @@ class Database:
             raise StoreUnavailable("store_full", "Too much waits for the disk; try again shortly.", retry_after=1)
         self._waiting += size
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._writer.queue.put((sink, item, future, size))
+        if not self._gathered:
+            # What this turn of the loop still brings goes along: the writer would else wake for the first job alone.
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append((sink, item, future, size))
         return future
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -126,6 +130,7 @@ class Database:
         if self._closed:
             return
         self._closed = True
+        self._hand_over()
         await asyncio.to_thread(self._writer.stop)
         await asyncio.to_thread(self._readers.shutdown)
         for connection in self._connections:
@@ -141,6 +146,11 @@ class Database:
             return work(connection)
         finally:
             connection.execute("ROLLBACK")
+
+    def _hand_over(self) -> None:
+        if self._gathered:
+            self._writer.queue.put(self._gathered)
+            self._gathered = []
 
     def _finished(self, batch: list[Job], results: list[Any]) -> None:
         """Called on the writer thread: hand all answers of a batch to the loop at once."""

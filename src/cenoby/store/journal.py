@@ -169,7 +169,7 @@ class Journal:
         size = 0
         for entry in entries:
             row = _row(self._node, time_ns, entry, self._random)
-            size += len(row[2]) + len(row[3]) + _OVERHEAD
+            size += len(row.header) + len(row.salted) + _OVERHEAD
             rows.append(row)
         return await self._database.submit(self._writer, Append(rows, erase), size)
 
@@ -203,4 +203,5 @@ def _row(node: str, time_ns: int, entry: Entry, random: RandomPool) -> Row:
             entry.decision, entry.status, entry.code, entry.correlation, entry.causation, entry.invocation, digest,
         )
     )  # fmt: skip
-    return identifier, tenant, header, salted
+    facets = (entry.agent, entry.code, entry.correlation, entry.mad, entry.tool)
+    return Row(identifier, tenant, header, salted, time_ns, facets)

@@ -8,6 +8,7 @@ it milliseconds, and the append path a tenth of what five indexes do.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 BLOCK = 512
 """Records from which on a block is made."""
@@ -25,6 +26,26 @@ def add_block(connection: sqlite3.Connection, first: int, last: int) -> None:
     connection.execute(_ADD_BLOCK, (first, last))
     for facet in FACETS:
         connection.execute(_ADD_FACET[facet], (first, last))
+
+
+def add_block_of(
+    connection: sqlite3.Connection, first: int, last: int, records: Sequence[tuple[int, str, tuple[str, ...]]]
+) -> None:
+    """As `add_block`, from the records' times, ids and facet values in memory: a tenth of the cost of reading them."""
+    times = [time_ns for time_ns, _, _ in records]
+    lowest, highest = min(one for _, one, _ in records), max(one for _, one, _ in records)
+    block = connection.execute(
+        "INSERT INTO journal_block (tenant, first, last, earliest_ns, latest_ns, lowest_id, highest_id) "
+        "VALUES ('', ?, ?, ?, ?, ?, ?)",
+        (first, last, min(times), max(times), lowest, highest),
+    ).lastrowid
+    found = [
+        ("", facet, value, block)
+        for place, facet in enumerate(FACETS)
+        for value in {facets[place] for _, _, facets in records}
+        if value and not (facet == "correlation" and lowest <= value <= highest)
+    ]
+    connection.executemany("INSERT INTO journal_facet (tenant, facet, value, block) VALUES (?, ?, ?, ?)", found)
 
 
 _ADD_BLOCK = """

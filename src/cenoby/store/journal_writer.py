@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from cenoby.store.chain import FIRST_PREV_HASH, link_hash
-from cenoby.store.journal_index import BLOCK, add_block, covered_up_to
+from cenoby.store.journal_index import BLOCK, add_block, add_block_of, covered_up_to
 
 _WIDEST = 32
 
@@ -23,8 +23,23 @@ class RecordRef(msgspec.Struct, frozen=True):
     hash: str
 
 
-Row = tuple[str, str, bytes, bytes]
-"""One record on its way: id, tenant, canonical header, and salt with payload (empty for none)."""
+class Row(NamedTuple):
+    """One record on its way.
+
+    Attributes:
+        id, tenant: as in the header.
+        header: the canonical header.
+        salted: salt and payload; empty for none.
+        time_ns: as in the header.
+        facets: its values of `FACETS`, in that order.
+    """
+
+    id: str
+    tenant: str
+    header: bytes
+    salted: bytes
+    time_ns: int
+    facets: tuple[str, ...]
 
 
 class Append(msgspec.Struct, frozen=True):
@@ -53,6 +68,7 @@ class JournalWriter:
     def __init__(self, node: str) -> None:
         self._node = node
         self._head: _Head | None = None
+        self._uncovered: list[Row] = []
 
     def apply(self, connection: sqlite3.Connection, items: Sequence[Append]) -> list[RecordRef]:
         """Link and write the rows of `items`; each gets the reference of its last record."""
@@ -65,21 +81,32 @@ class JournalWriter:
         for item in items:
             if item.erase:
                 connection.execute(_ERASE, (item.erase,))
+            self._uncovered += item.rows
         if head.position - head.covered >= BLOCK:
-            add_block(connection, head.covered + 1, head.position)
-            head.covered = head.position
+            self._cover(connection, head)
         return results
 
     def settle(self, committed: bool) -> None:
         """Keep the head that is on disk now, or read it again where the batch was undone."""
         if not committed:
             self._head = None
+            self._uncovered.clear()
+
+    def _cover(self, connection: sqlite3.Connection, head: _Head) -> None:
+        rows, first = self._uncovered, head.covered + 1
+        if len(rows) == head.position - head.covered:
+            add_block_of(connection, first, head.position, [(row.time_ns, row.id, row.facets) for row in rows])
+        else:
+            # Some of them were written before this process began: what they hold must be read.
+            add_block(connection, first, head.position)
+        head.covered = head.position
+        self._uncovered = []
 
 
 def _link(head: _Head, rows: list[Row], records: list[Any], payloads: list[Any]) -> RecordRef:
     position, seq, linked, identifier = head.position, head.seq, head.hash, ""
     for row in rows:
-        identifier, tenant, header, salted = row
+        identifier, tenant, header, salted, _, _ = row
         position += 1
         seq += 1
         linked = link_hash(linked, header)

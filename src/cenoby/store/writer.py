@@ -58,7 +58,7 @@ class Writer:
     """
 
     def __init__(self, path: Path, finished: Callable[[list[Job], list[Any]], None]) -> None:
-        self.queue: SimpleQueue[Job | None] = SimpleQueue()
+        self.queue: SimpleQueue[list[Job] | None] = SimpleQueue()
         self._path = path
         self._finished = finished
         self._connection: sqlite3.Connection | None = None
@@ -90,13 +90,13 @@ class Writer:
 
     def _take(self) -> tuple[list[Job], bool]:
         queue, batch, size = self.queue, list[Job](), 0
-        job = queue.get()
-        while job is not None:
-            batch.append(job)
-            size += job[3]
+        jobs = queue.get()
+        while jobs is not None:
+            batch += jobs
+            size += sum(job[3] for job in jobs)
             if size > _BATCH_BYTES or queue.empty():
                 return batch, False
-            job = queue.get()
+            jobs = queue.get()
         return batch, True
 
     def _write(self, batch: list[Job]) -> list[Any]:
