@@ -34,7 +34,7 @@ def tool_error(error: CenobyError) -> dict[str, Any]:
     return {
         "content": [{"type": "text", "text": f"{error.code}: {error.message}"}],
         "isError": True,
-        "_meta": {ERROR_META_KEY: error.to_wire()},
+        "_meta": {ERROR_META_KEY: error.to_wire()} | ({RECORD_META_KEY: error.record} if error.record else {}),
     }
 
 

@@ -52,14 +52,18 @@ class CenobyError(Exception):
         self.message = message
         self.retry_after = retry_after
         self.details = dict(details or {})
+        self.record = ""
+        """Id of the journal record of the call that it ended, once there is one."""
 
     def to_wire(self) -> dict[str, Any]:
-        """The error as plain JSON types: `code`, `message`, `family` and, where known, `retry_after` and `details`."""
+        """As plain JSON types: `code`, `message`, `family` and, where known, `retry_after`, `details` and `record`."""
         wire: dict[str, Any] = {"code": self.code, "message": self.message, "family": self.family}
         if self.retry_after is not None:
             wire["retry_after"] = round(self.retry_after, 3)
         if self.details:
             wire["details"] = self.details
+        if self.record:
+            wire["record"] = self.record
         return wire
 
 
@@ -142,4 +146,5 @@ def error_from_wire(wire: Mapping[str, Any]) -> CenobyError:
     if declared is None:
         vars(error)["codes"] = {code: message}
     CenobyError.__init__(error, code, message, retry_after=wire.get("retry_after"), details=wire.get("details"))
+    error.record = str(wire.get("record", ""))
     return error

@@ -35,6 +35,8 @@ class Record:
             decision = "allowed" if invocation.allowed else "parked" if status == "parked" else "refused"
             record = entry(invocation, "call", decision=decision, status=status, code=code, payload=payload)
         outcome.record = await self._journal.append(record)
+        if outcome.error is not None:
+            outcome.error.record = outcome.record.id
 
     def _payload(self, invocation: Invocation, outcome: Outcome) -> dict[str, Any]:
         payload: dict[str, Any] = {}
