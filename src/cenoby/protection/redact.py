@@ -44,7 +44,7 @@ class Redactor:
         texts: list[str] = []
         _collect(value, texts)
         if not is_suspicious("\n".join(texts)):
-            return value, 0
+            return cast(Any, value), 0
         return self._walk(value)
 
     def _walk(self, value: Any) -> tuple[Any, int]:
@@ -53,11 +53,11 @@ class Redactor:
         if isinstance(value, dict):
             members = {key: self._walk(item) for key, item in cast(dict[str, Any], value).items()}
             count = sum(item[1] for item in members.values())
-            return ({key: item[0] for key, item in members.items()}, count) if count else (value, 0)
+            return ({key: item[0] for key, item in members.items()}, count) if count else (cast(Any, value), 0)
         if isinstance(value, (list, tuple)):
             items = [self._walk(item) for item in cast(list[Any], value)]
             count = sum(item[1] for item in items)
-            return ([item[0] for item in items], count) if count else (value, 0)
+            return ([item[0] for item in items], count) if count else (cast(Any, value), 0)
         return value, 0
 
     def _redacted(self, text: str) -> tuple[str, int]:
@@ -180,7 +180,7 @@ _UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 def _collect(value: Any, texts: list[str]) -> None:
     items = cast(dict[str, Any], value).values() if type(value) is dict else cast(list[Any], value)
     for item in items:
-        kind = type(item)
+        kind = cast(object, type(item))
         if kind is str:
             if len(item) >= _SHORTEST and not (len(item) == _UUID_LENGTH and _UUID.fullmatch(item)):
                 texts.append(item)
