@@ -99,7 +99,7 @@ class Stage:
             reservation = await self.ledger.reserve(ADA.agent, ADA.tenant, tool.estimate(parsed))
         deadline_ns = self.clock.now_ns() + round(tool.says.timeout * 1e9)
         try:
-            return await tool.run(Call(invocation, no_journal, deadline_ns), **parsed)
+            return await tool.run(Call(invocation, no_journal, str, deadline_ns), **parsed)
         finally:
             if reservation and invocation.spent is not None:
                 await self.ledger.settle(reservation, invocation.spent)
