@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import pytest
+
 from bench.load_client import Connection, Job, request
 from tests.conftest import RunningColony
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
+
+from starlette.types import Scope, Send
 
 from cenoby.kernel.codec import to_json
 
-Message = dict[str, Any]
-Scope = dict[str, Any]
-Send = Callable[[Message], Awaitable[None]]
-Receive = Callable[[], Awaitable[Message]]
 Headers = Sequence[tuple[bytes, bytes]]
 
 CLOSE = (b"connection", b"close")

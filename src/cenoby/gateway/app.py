@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -11,6 +11,7 @@ from typing import Any, cast
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp_types import INTERNAL_ERROR, INVALID_REQUEST, PARSE_ERROR
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cenoby.access.principals import Principal
 from cenoby.access.roles import RoleTable
@@ -20,10 +21,6 @@ from cenoby.colony.host import Host
 from cenoby.colony.pipeline import Pipeline
 from cenoby.gateway.answers import (
     CLOSE,
-    Message,
-    Receive,
-    Scope,
-    Send,
     answer,
     answer_json,
     answer_rpc_error,
@@ -55,8 +52,6 @@ _LISTEN = "subscriptions/listen"
 
 _log = get_logger("gateway.app")
 
-AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayPorts:
@@ -83,7 +78,7 @@ class GatewayPorts:
     listen_host: str
     clock: Clock = field(default_factory=SystemClock)
     ready: Callable[[], str] = lambda: ""
-    dashboard: AsgiApp | None = None
+    dashboard: ASGIApp | None = None
 
 
 class Gateway:
@@ -114,7 +109,7 @@ class Gateway:
         ports.metrics.watch("open_sessions", "Open sessions of handshake revisions.", lambda: len(self._sessions))
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncGenerator[None]:
         """Listen to the colony's changes and serve sessions while the block runs."""
         await self._changes.start()
         ready, stop = asyncio.Event(), asyncio.Event()
@@ -140,7 +135,7 @@ class Gateway:
         self._draining = True
         self._changes.close_feeds()
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; nothing escapes."""
         if scope["type"] != "http":
             return
@@ -249,7 +244,7 @@ class Gateway:
     async def _serve(self, principal: Principal, document: Any, scope: Scope, receive: Receive, send: Send) -> None:
         version = header(scope, b"mcp-protocol-version")
         if version is not None and version not in HANDSHAKE_PROTOCOL_VERSIONS:
-            await self._stateless.handle_request(scope, receive, overload_aware(scope, send))  # type: ignore[arg-type]
+            await self._stateless.handle_request(scope, receive, overload_aware(scope, send))
         else:
             await self._handshake(principal, document, scope, receive, send)
 

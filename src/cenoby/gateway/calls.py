@@ -126,8 +126,9 @@ def success_result(outcome: Outcome) -> dict[str, Any]:
         result: dict[str, Any] = {"content": outcome.blocks, "isError": outcome.status == "error"}
     else:
         result = {"content": [{"type": "text", "text": outcome.json.decode()}], "isError": False}
-        if isinstance(outcome.value, dict):
-            result["structuredContent"] = outcome.value
+        value: object = outcome.value
+        if isinstance(value, dict):
+            result["structuredContent"] = value
     if outcome.record is not None:
         result["_meta"] = {RECORD_META_KEY: outcome.record.id}
     return result

@@ -83,11 +83,10 @@ class Catalogue:
         return next((tool for tool in self._host.tools if tool.name == name), None)
 
     def _describe(self, tool: Tool) -> dict[str, Any]:
-        known, described = self._described.get(tool.name, (None, {}))
-        if known is not tool:
-            described = describe(tool, self._spelling)
-            self._described[tool.name] = tool, described
-        return described
+        known = self._described.get(tool.name)
+        if known is None or known[0] is not tool:
+            known = self._described[tool.name] = tool, describe(tool, self._spelling)
+        return known[1]
 
 
 def _mirrors_arguments(tool: Tool) -> bool:

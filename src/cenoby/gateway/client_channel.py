@@ -190,7 +190,7 @@ def channel_for(context: Context, answers: dict[str, Any]) -> Channel:
 
 
 def _typed_request(question: Mapping[str, Any]) -> tuple[types.ServerRequest, type[BaseModel]]:
-    params = question.get("params") or {}
+    params: dict[str, Any] = question.get("params") or {}
     if question["method"] == "elicitation/create":
         return types.ElicitRequest(params=types.ElicitRequestFormParams.model_validate(params)), types.ElicitResult
     if question["method"] == "sampling/createMessage":

@@ -23,11 +23,11 @@ from mcp_types import (
 )
 from mcp_types.methods import serialize_server_result
 from mcp_types.version import LATEST_MODERN_VERSION
+from starlette.types import Scope, Send
 
 from cenoby.access.principals import Principal
 from cenoby.colony.invocation import Invocation, Outcome
 from cenoby.colony.pipeline import Pipeline
-from cenoby.gateway.answers import Scope, Send
 from cenoby.gateway.calls import success_result, traceparent
 from cenoby.gateway.catalogue import Catalogue
 from cenoby.gateway.client_channel import AnswerBook, input_required

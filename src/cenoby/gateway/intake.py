@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from starlette.types import Message, Receive, Scope
 
-from cenoby.gateway.answers import Message, Receive, Scope, header
+from cenoby.gateway.answers import header
 from cenoby.kernel.errors import InvalidInput
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from cenoby.kernel.settings import GatewaySettings
@@ -75,7 +75,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._turned_away:
             return
         # Any byte stops uvicorn's keep-alive timer, even a bare line end that begins no request.
-        if not self._waiting_since and (self.cycle is None or self.cycle.response_complete):
+        cycle = self._current()
+        if not self._waiting_since and (cycle is None or cycle.response_complete):
             self._waiting_since = self.loop.time()
         super().data_received(data)
         if self._in_head:
@@ -118,12 +119,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _end(self, answer: bytes) -> None:
         self._waiting_since = 0.0
-        answered = self.cycle is not None and (self.cycle.response_started and not self.cycle.response_complete)
-        if answered or self.transport.is_closing():
+        cycle = self._current()
+        answering = cycle is not None and cycle.response_started and not cycle.response_complete
+        if answering or self.transport.is_closing():
             self.transport.abort()
             return
-        if self.cycle is not None:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        if cycle is not None:
+            cycle.disconnected = True
+            cycle.message_event.set()
         self.transport.write(answer)
         self.transport.close()
+
+    def _current(self) -> RequestResponseCycle | None:
+        # uvicorn declares it as always there; before the first request it is not.
+        return cast("RequestResponseCycle | None", self.cycle)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import partial
 from typing import Any, cast
 
+from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
@@ -20,8 +21,6 @@ from cenoby.kernel.settings import GatewaySettings
 _KEEP_ALIVE_SECONDS = 75
 _LAST_WORDS_SECONDS = 2.0
 """After the drain timeout calls are cancelled; this long they may take to be recorded as such."""
-
-App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class GatewayUnavailable(Unavailable):
@@ -48,8 +47,8 @@ class Bound:
 
 @asynccontextmanager
 async def serve(
-    app: App, host: str, port: int, settings: GatewaySettings, *, drain: Callable[[], None] = lambda: None
-) -> AsyncIterator[Bound]:
+    app: ASGIApp, host: str, port: int, settings: GatewaySettings, *, drain: Callable[[], None] = lambda: None
+) -> AsyncGenerator[Bound]:
     """Serve `app` while the block runs. Leaving it stops within `drain_timeout` and a few seconds.
 
     Args:
@@ -80,7 +79,7 @@ async def serve(
         sweeper.cancel()
 
 
-def _config(app: App) -> Config:
+def _config(app: ASGIApp) -> Config:
     config = Config(
         cast(Any, app),
         http=BoundedProtocol,

@@ -17,9 +17,10 @@ from mcp.server.runner import serve_connection
 from mcp.server.streamable_http import StreamableHTTPServerTransport
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.transport_context import TransportContext
+from starlette.types import Message, Receive, Scope, Send
 
 from cenoby.access.principals import Principal
-from cenoby.gateway.answers import Message, Receive, Scope, Send, answer_rpc_error
+from cenoby.gateway.answers import answer_rpc_error
 from cenoby.gateway.changes import Changes, Feed
 from cenoby.telemetry.logs import get_logger
 

@@ -65,24 +65,22 @@ class _Carrier:
         self._writing = asyncio.Lock()
         self._places = asyncio.Semaphore(_MOST_AT_ONCE)
         self._requests: dict[str | int, asyncio.Task[None]] = {}
-        self._others: set[asyncio.Task[None]] = set()
         self._session: dict[str, str] = {}
         self._listening: asyncio.Task[None] | None = None
 
     async def take(self, line: bytes) -> None:
         """Carry one line from the client."""
         try:
-            document = from_json(line)
+            value = from_json(line)
         except CenobyError as error:
             await self._write(_error(None, PARSE_ERROR, f"Parse error: {error.message}"))
             return
-        method = cast(Document, document).get("method") if isinstance(document, dict) else None
-        identifier = cast(Document, document).get("id") if isinstance(document, dict) else None
-        if method == "initialize":
-            await self._carry(document, line)
-        elif method == "notifications/cancelled" and not self._session:
+        # What is no object is the colony's to refuse; it goes there as it is.
+        document = cast(Document, value) if isinstance(value, dict) else {}
+        method, identifier = document.get("method"), document.get("id")
+        if method == "notifications/cancelled" and not self._session:
             self._cancel(document)
-        elif method is not None and isinstance(identifier, str | int):
+        elif method not in (None, "initialize") and isinstance(identifier, str | int):
             await self._places.acquire()
             task = asyncio.create_task(self._carry(document, line))
             self._requests[identifier] = task
@@ -114,28 +112,29 @@ class _Carrier:
 
     def _cancel(self, document: Document) -> None:
         # Revision 2026-07-28 over HTTP: closing the response stream is the cancellation.
-        task = self._requests.get((document.get("params") or {}).get("requestId"))
+        params: Document = document.get("params") or {}
+        task = self._requests.get(params.get("requestId", ""))
         if task is not None:
             task.cancel()
 
-    async def _carry(self, document: Any, line: bytes) -> None:
-        identifier = document.get("id") if isinstance(document, dict) and "method" in document else None
+    async def _carry(self, document: Document, line: bytes) -> None:
+        identifier: str | int | None = document.get("id") if "method" in document else None
         headers = {"content-type": "application/json", **self._headers_for(document)}
         try:
             async with self._client.stream("POST", self._url, content=line, headers=headers) as response:
-                if isinstance(document, dict) and document.get("method") == "initialize":
+                if document.get("method") == "initialize":
                     self._keep_session(response)
                 await self._pass_back(response, identifier)
         except httpx2.HTTPError as error:
             if identifier is not None:
                 await self._write(_unreachable(identifier, error))
 
-    def _headers_for(self, document: Any) -> dict[str, str]:
+    def _headers_for(self, document: Document) -> dict[str, str]:
         version = _stateless_version(document)
         if version is None:
             return self._session
         headers = {"mcp-protocol-version": version, "mcp-method": encode_header_value(str(document.get("method")))}
-        name = document["params"].get(NAME_BEARING_METHODS.get(document.get("method"), ""))
+        name = document["params"].get(NAME_BEARING_METHODS.get(str(document.get("method")), ""))
         if isinstance(name, str):
             headers["mcp-name"] = encode_header_value(name)
         return headers
@@ -159,7 +158,7 @@ class _Carrier:
 
     def _learn_version(self, data: bytes) -> None:
         if self._session and "mcp-protocol-version" not in self._session:
-            result = from_json(data).get("result") or {}
+            result: Document = from_json(data).get("result") or {}
             if isinstance(result.get("protocolVersion"), str):
                 self._session["mcp-protocol-version"] = result["protocolVersion"]
 
@@ -184,7 +183,7 @@ class _Carrier:
         self._stdout.flush()
 
 
-def _stateless_version(document: Any) -> str | None:
+def _stateless_version(document: Document) -> str | None:
     try:
         version = document["params"]["_meta"][PROTOCOL_VERSION_META_KEY]
     except (KeyError, TypeError):

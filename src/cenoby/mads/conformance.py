@@ -271,7 +271,8 @@ def _text(text: str) -> ToolContent:
 
 
 def _given(answer: Mapping[str, Any], key: str) -> Any:
-    return (answer.get("content") or {}).get(key)
+    content: Mapping[str, Any] = answer.get("content") or {}
+    return content.get(key)
 
 
 def _resource(template: str, tool_name: str, mime_type: str) -> ResourceKind:
