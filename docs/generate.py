@@ -57,11 +57,9 @@ def package_table() -> str:
                 parts = target.split(".")
                 if len(parts) > 1 and parts[1] in packages() and parts[1] != name:
                     imports.add(parts[1])
-        files = [file for file in (SOURCE / name).rglob("*.py") if "migrations" not in file.parts]
-        lines = sum(len(file.read_text().splitlines()) for file in files)
         says = first_line(importlib.import_module(f"cenoby.{name}").__doc__)
-        rows.append((f"`{name}`", says, ", ".join(sorted(imports)) or "–", f"{len(files)}", f"{lines}"))
-    return table("package|what lives there|imports|files|lines", rows)
+        rows.append((f"`{name}`", says, ", ".join(sorted(imports)) or "–"))
+    return table("package|what lives there|imports", rows)
 
 
 def mad_classes() -> list[type[Mad]]:
