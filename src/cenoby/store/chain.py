@@ -99,7 +99,7 @@ class _Checker:
         if seq != (head.seq + 1 if head else 1):
             raise _Broken(f"node {node}: seq {seq} stands where {head.seq + 1 if head else 1} should", identifier)
         before = bytes.fromhex(head.hash) if head else FIRST_PREV_HASH
-        if tenant != header[3] or link_hash(before, text.encode()) != stored_hash:
+        if tenant != header[3] or link_hash(before, _bytes_of(text)) != stored_hash:
             raise _Broken(
                 f"node {node}, seq {seq}: the record was changed, or does not continue the one before it", identifier
             )
@@ -158,10 +158,14 @@ def _verification(checker: _Checker, problem: str, record: str) -> Verification:
 def _header(text: str, position: int) -> tuple[Any, ...]:
     header: tuple[Any, ...] = ()
     with suppress(msgspec.DecodeError, TypeError):  # an unreadable header fails the comparison below
-        header = tuple(msgspec.json.decode(text))
+        header = tuple(msgspec.json.decode(_bytes_of(text)))
     if tuple(map(type, header)) != _HEADER or header[0] != FORMAT:
         raise _Broken(f"position {position}: the record was changed, its header cannot be read")
     return header
+
+
+def _bytes_of(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _rows(connection: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:

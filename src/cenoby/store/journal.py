@@ -186,10 +186,16 @@ async def verify_file(path: Path) -> Verification:
 def _verify(path: Path) -> Verification:
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            # Text that is no UTF-8 is a change to be reported, not a file that cannot be read.
+            connection.text_factory = _lenient_text
             connection.execute("BEGIN")
             return verify_chain(connection)
     except sqlite3.Error as error:
         raise StoreUnavailable("store_failed", f"{path} cannot be read as a journal: {error}.") from error
+
+
+def _lenient_text(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")
 
 
 def _row(node: str, time_ns: int, entry: Entry, random: RandomPool) -> Row:
