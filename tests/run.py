@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     if "--quick" in arguments:
         arguments = ["-m", "not slow", *(one for one in arguments if one != "--quick")]
     results = [] if arguments[:1] == ["--only-pytest"] else [
-        step("ruff check", BIN / "ruff", "check", "--quiet", "."),
+        step("ruff check", BIN / "ruff", "check", "--no-cache", "--quiet", "."),
         step("ruff format", BIN / "ruff", "format", "--check", "--quiet", "."),
         step("import contracts", BIN / "lint-imports", "--no-cache"),
         step("generated documentation", sys.executable, "-m", "docs.generate", "--check"),

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from cenoby.store.database import Database
 
 from cenoby.kernel.clock import ManualClock
+from cenoby.store.database import Database
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from cenoby.store.database import Database
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from cenoby.access.roles import AccessRefused
 from cenoby.kernel.clock import ManualClock
 from cenoby.kernel.settings import ApprovalSettings
 from cenoby.kernel.settings_file import SettingsError
+from cenoby.store.database import Database
 
 SETTINGS = ApprovalSettings(expire_minutes=10)
 ACTION, TOOL = "deploy:production", "mads.hopper.deploy"

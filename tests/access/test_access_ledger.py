@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cenoby.store.database import Database
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from late_answers import LateAnswers
@@ -17,6 +16,7 @@ from cenoby.access.limits import LimitExceeded
 from cenoby.access.roles import AccessRefused
 from cenoby.kernel.clock import ManualClock
 from cenoby.kernel.settings import BudgetSettings
+from cenoby.store.database import Database
 
 BUDGETS = BudgetSettings(usd_per_day=0.001, agents={"rich": 2.0, "poor": 0.0})
 LIMIT = 1000

@@ -53,7 +53,9 @@ def front(colony: RunningColony) -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         application = Front(colony.url, colony.token("suite", "developer"))
-        server = uvicorn.Server(uvicorn.Config(application, log_level="error", lifespan="off", ws="none"))
+        server = uvicorn.Server(
+            uvicorn.Config(application, log_config=None, access_log=False, lifespan="off", ws="none")
+        )
 
         async def serve() -> None:
             async with application.running():

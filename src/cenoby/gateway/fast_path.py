@@ -174,7 +174,8 @@ class FastPath:
             await _send(send, 200, self._success(request, outcome))
         elif outcome.error.code == "input_required":
             state = self._seal.seal(asked_by(principal, _METHOD, params.name, arguments), questions.answers)
-            await _send(send, 200, self._result(request, input_required(outcome.error, state)))
+            asked = serialize_server_result(_METHOD, _VERSION, input_required(outcome.error, state))
+            await _send(send, 200, self._result(request, asked))
         else:
             await self._send_error(send, request, outcome.error)
 
