@@ -1,0 +1,140 @@
+"""The short way answers as the SDK's way does; what it does not recognise it leaves alone."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from conftest import META, McpHttp, Stand
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cenoby.gateway.fast_path import FastPath
+
+CALLS: dict[str, tuple[str, dict[str, Any]]] = {
+    "structured": ("mads.probe.say", {"text": 'é "quoted" \n \u2028'}),
+    "alias": ("mads__probe__say", {"text": "x"}),
+    "side effects": ("mads.probe.write", {"text": "x"}),
+    "blocks": ("mads.conformance.multiple_content_types", {}),
+    "tool error": ("mads.conformance.error_handling", {}),
+    "misfit": ("mads.probe.say", {"text": 5}),
+    "refused": ("mads.probe.hidden", {}),
+    "broken": ("mads.probe.crash", {}),
+    "asks": ("mads.conformance.input_elicitation", {}),
+    "lacks a capability": ("mads.conformance.missing_capability", {}),
+    "unknown": ("mads.probe.nothing", {}),
+}
+
+
+def comparable(answer: Any) -> Any:
+    """An answer without what differs from call to call: ids of records and correlations, sealed states, dates."""
+    message = copy.deepcopy(answer.message)
+    body = message.get("result") or message["error"].get("data") or {}
+    for key in ("cenoby/record",):
+        body.get("_meta", {}).pop(key, None)
+    body.pop("requestState", None)
+    error = (body.get("_meta") or body).get("cenoby/error", {})
+    for text in (error, *body.get("content", [])):
+        for key in ("message", "text"):
+            if "correlation" in str(text.get(key)):
+                text[key] = text[key].split("correlation")[0]
+    error.pop("record", None)
+    return answer.status, message
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_both_ways_answer_the_same(mcp: McpHttp, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Results, refusals, faults, questions and protocol errors are the same on the short way and by the SDK."""
+    tool_name, arguments = CALLS[name]
+    capabilities = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
+    params = {"name": tool_name, "arguments": arguments}
+    short = await mcp.stateless("tools/call", params, meta=capabilities)
+    monkeypatch.setattr(FastPath, "recognises", lambda *_: False)
+    mcp.number -= 1
+    long = await mcp.stateless("tools/call", params, meta=capabilities)
+    assert comparable(short) == comparable(long)
+    assert short.headers["content-type"] == long.headers["content-type"]
+
+
+@pytest.mark.parametrize("name", ["structured", "refused", "asks", "unknown"])
+async def test_a_short_answer_leaves_the_same_records(stand: Stand, mcp: McpHttp, name: str) -> None:
+    """The short way is through the same pipeline: one decision for each call, whichever way it came."""
+    tool_name, arguments = CALLS[name]
+    params = {"name": tool_name, "arguments": arguments}
+    for meta in ({}, {"progressToken": 1}):
+        await mcp.stateless("tools/call", params, meta=meta)
+    short, long = stand.journal.entries[-2:]
+    assert (short.kind, short.tool, short.decision, short.status, short.code, short.agent) == (
+        long.kind, long.tool, long.decision, long.status, long.code, long.agent,
+    )  # fmt: skip
+
+
+UNUSUAL_HEADERS: dict[str, dict[str, str]] = {
+    "wrong method": {"mcp_method": "tools/list"},
+    "wrong name": {"mcp_name": "mads.probe.crash"},
+    "wrong revision": {"mcp_protocol_version": "2027-01-01"},
+    "json only": {"accept": "application/json"},
+    "events only": {"accept": "text/event-stream"},
+    "argument header": {"mcp_param_text": "x"},
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL_HEADERS)
+async def test_unusual_headers_get_the_answer_of_the_sdk(
+    mcp: McpHttp, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """With and without the short way, a request whose headers are unusual is answered alike."""
+    params = {"name": "mads.probe.say", "arguments": {"text": "x"}}
+    with_it = await mcp.stateless("tools/call", params, **UNUSUAL_HEADERS[name])
+    monkeypatch.setattr(FastPath, "recognises", lambda *_: False)
+    mcp.number -= 1
+    without = await mcp.stateless("tools/call", params, **UNUSUAL_HEADERS[name])
+    assert with_it.status == without.status
+    if with_it.body:
+        assert comparable(with_it) == comparable(without)
+
+
+async def test_a_header_that_mirrors_an_argument_is_checked(mcp: McpHttp) -> None:
+    """A tool whose argument also travels as a header is left to the SDK, which compares the two."""
+    params = {"name": "mads.conformance.custom_headers", "arguments": {"region": "eu"}}
+    assert (await mcp.stateless("tools/call", params, mcp_param_region="eu")).status == 200
+    for other in ({"mcp_param_region": "us"}, {}):
+        refused = await mcp.stateless("tools/call", params, **other)
+        assert (refused.status, refused.json["error"]["code"]) == (400, -32020)
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    place=st.sampled_from(["", "id", "method", "params", "name", "arguments", "_meta", "version", "capabilities"]),
+    value=plain,
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_nothing_in_a_request_brings_it_down(stand: Stand, place: str, value: Any) -> None:
+    """Whatever stands in whichever place of a call, the answer is a client error or a result, never a failure."""
+    mcp = McpHttp(stand)
+    meta = dict(META)
+    params: dict[str, Any] = {"name": "mads.probe.say", "arguments": {"text": "x"}, "_meta": meta}
+    document: Any = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    match place:
+        case "":
+            document = value
+        case "id" | "method" | "params":
+            document[place] = value
+        case "version":
+            meta["io.modelcontextprotocol/protocolVersion"] = value
+        case "capabilities":
+            meta["io.modelcontextprotocol/clientCapabilities"] = value
+        case _:
+            params[place] = value
+    headers = mcp.headers("tools/call", {"name": "mads.probe.say"})
+    answer = await mcp.raw.request("POST", "/mcp", headers, json.dumps(document).encode())
+    assert answer.status < 500, (answer.status, answer.body)
+    assert b"Traceback" not in answer.body
