@@ -21,6 +21,7 @@ import uvloop
 
 from cenoby.access.principals import Principal
 from cenoby.app.composition import Colony, open_colony
+from cenoby.app.up import settle_garbage_collector
 from cenoby.colony.invocation import Invocation
 from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.settings import Settings
@@ -195,15 +196,14 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def settings_for(folder: str) -> Settings:
-    # A watcher takes a place in the mailbox for as long as it watches.
-    overrides = {"data": Path(folder), "mads": ["rogers"], "mailbox": {"concurrency": 1024}}
-    return load_settings(environment={}, overrides=overrides)
+    return load_settings(environment={}, overrides={"data": Path(folder), "mads": ["rogers"]})
 
 
 async def measure() -> tuple[list[Figure], dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         opened: AbstractAsyncContextManager[Colony] = open_colony(settings_for(folder), SystemClock())
         async with opened as colony:
+            settle_garbage_collector()
             bench = Bench(colony)
             begun = time.perf_counter()
             await bench.fill()

@@ -38,7 +38,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         loop.add_signal_handler(name, stop.set)
     async with open_colony(settings, SystemClock()) as colony, colony.serve() as url:
         write_address(settings.data, url)
-        _settle_garbage_collector()
+        settle_garbage_collector()
         try:
             announce(f"ready {url} token {settings.data / 'admin.token'}")
             await stop.wait()
@@ -46,7 +46,8 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
             withdraw(settings.data)
 
 
-def _settle_garbage_collector() -> None:
+def settle_garbage_collector() -> None:
+    """Keep collection pauses away from calls; once, when everything is built."""
     # A full collection over everything that was imported stops the loop for 40 to 95 ms and finds nothing: what
     # start-up made stays for good. Later ones are made rare, because calls free their objects by reference count.
     gc.collect()
