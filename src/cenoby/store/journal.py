@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Awaitable
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
@@ -117,7 +118,7 @@ class Journal:
         Raises:
             StoreUnavailable: nothing of it was recorded.
         """
-        return await self._append(entries, erase="")
+        return await self._submit(entries)
 
     async def erase(self, record: Record, *, agent: str) -> RecordRef:
         """Destroy the payload of a record, and record that it was; the chain still verifies.
@@ -133,7 +134,7 @@ class Journal:
             code=ERASED,
             causation=record.id,
         )
-        return await self._append((entry,), erase=record.id)
+        return await self._submit((entry,), erase=record.id)
 
     async def page(self, query: JournalQuery) -> JournalPage:
         """Records that fit, a page at a time.
@@ -163,7 +164,7 @@ class Journal:
         """How many calls each agent made of each MAD since then: `(agent, mad, calls)`."""
         return await self._database.read(lambda connection: journal_reader.count_calls(connection, since_ns))
 
-    async def _append(self, entries: tuple[Entry, ...], *, erase: str) -> RecordRef:
+    def _submit(self, entries: tuple[Entry, ...], *, erase: str = "") -> Awaitable[RecordRef]:
         time_ns = self._clock.now_ns()
         rows: list[Row] = []
         size = 0
@@ -171,7 +172,7 @@ class Journal:
             row = _row(self._node, time_ns, entry, self._random)
             size += len(row.header) + len(row.salted) + _OVERHEAD
             rows.append(row)
-        return await self._database.submit(self._writer, Append(rows, erase), size)
+        return self._database.submit(self._writer, Append(rows, erase), size)
 
 
 async def verify_file(path: Path) -> Verification:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -23,7 +23,7 @@ class RecordRef(msgspec.Struct, frozen=True):
     hash: str
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One record on its way.
 
     Attributes:
@@ -106,13 +106,13 @@ class JournalWriter:
 def _link(head: _Head, rows: list[Row], records: list[Any], payloads: list[Any]) -> RecordRef:
     position, seq, linked, identifier = head.position, head.seq, head.hash, ""
     for row in rows:
-        identifier, tenant, header, salted, _, _ = row
+        identifier, salted = row.id, row.salted
         position += 1
         seq += 1
-        linked = link_hash(linked, header)
-        records += (position, tenant, seq, header.decode(), linked)
+        linked = link_hash(linked, row.header)
+        records += (position, row.tenant, seq, row.header.decode(), linked)
         if salted:
-            payloads += (position, tenant, salted)
+            payloads += (position, row.tenant, salted)
     head.position, head.seq, head.hash = position, seq, linked
     return RecordRef(seq, identifier, linked.hex())
 
