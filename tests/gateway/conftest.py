@@ -237,7 +237,7 @@ class Answer:
     @property
     def events(self) -> list[Any]:
         """The JSON of each server-sent event."""
-        lines = self.body.decode().splitlines()
+        lines = self.body.decode().replace("\r\n", "\n").split("\n")
         return [json.loads(line[5:]) for line in lines if line.startswith("data:") and line[5:].strip()]
 
     @property

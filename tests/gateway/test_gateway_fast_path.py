@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 from typing import Any
 
+import httpx2
+import mcp_types as types
 import pytest
 from conftest import META, McpHttp, Stand
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
 
 from cenoby.gateway.fast_path import FastPath
 
@@ -51,20 +56,105 @@ async def test_both_ways_answer_the_same(mcp: McpHttp, monkeypatch: pytest.Monke
     capabilities = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
     params = {"name": tool_name, "arguments": arguments}
     short = await mcp.stateless("tools/call", params, meta=capabilities)
-    monkeypatch.setattr(FastPath, "recognises", lambda *_: False)
+    monkeypatch.setattr(FastPath, "read", lambda *_: None)
     mcp.number -= 1
     long = await mcp.stateless("tools/call", params, meta=capabilities)
     assert comparable(short) == comparable(long)
     assert short.headers["content-type"] == long.headers["content-type"]
 
 
+@pytest.mark.parametrize("name", [name for name in CALLS if name != "asks"])
+async def test_both_ways_answer_the_same_in_a_session(mcp: McpHttp, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The same for the handshake revisions, where the SDK streams what the short way answers as one object."""
+    tool_name, arguments = CALLS[name]
+    await mcp.open()
+    params = {"name": tool_name, "arguments": arguments}
+    short = await mcp.handshake("tools/call", params)
+    monkeypatch.setattr(FastPath, "read", lambda *_: None)
+    mcp.number -= 1
+    long = await mcp.handshake("tools/call", params)
+    assert comparable(short) == comparable(long)
+    assert (short.headers["content-type"] == "application/json") is (name != "unknown")
+    assert short.headers["mcp-session-id"] == mcp.session
+
+
+async def test_what_happens_meanwhile_comes_before_the_answer(mcp: McpHttp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress and log lines turn an answer into a stream; both ways send the same messages in the same order."""
+    await mcp.open()
+    heard: list[list[Any]] = []
+    for way in ("short", "long"):
+        if way == "long":
+            monkeypatch.setattr(FastPath, "read", lambda *_: None)
+        mcp.number = 100
+        seen: list[Any] = []
+        for tool_name in ("mads.conformance.tool_with_progress", "mads.conformance.tool_with_logging"):
+            params = {"name": tool_name, "arguments": {}}
+            meta = {"progressToken": "t1", "io.modelcontextprotocol/logLevel": "debug"}
+            for answer in (
+                await mcp.stateless("tools/call", params, meta=meta),
+                await mcp.handshake("tools/call", params | {"_meta": {"progressToken": "t1"}}),
+            ):
+                assert answer.headers["content-type"] == "text/event-stream"
+                comparable_message = comparable(answer)[1]
+                seen += [event for event in answer.events if "method" in event] + [comparable_message]
+        heard.append(seen)
+    assert heard[0] == heard[1]
+    assert len(heard[0]) == 2 * (3 + 1) + 2 * (3 + 1)
+
+
+@pytest.mark.parametrize("way", ["short", "long"])
+async def test_a_tool_asks_the_official_client(stand: Stand, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """Elicitation and sampling in a session: the question comes on the call's stream, the reply on its own request."""
+    if way == "long":
+        monkeypatch.setattr(FastPath, "read", lambda *_: None)
+
+    async def answer_form(context: Any, params: Any) -> types.ElicitResult:
+        return types.ElicitResult(action="accept", content={"username": params.message, "email": "a@b.example"})
+
+    async def refuse_to_think(context: Any, params: Any) -> types.ErrorData:
+        return types.ErrorData(code=-1, message="no model today")
+
+    headers = {"Authorization": f"Bearer {stand.tokens['ada']}"}
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=10) as http,
+        Client(
+            streamable_http_client(stand.url, http_client=http),
+            mode="legacy",
+            elicitation_callback=answer_form,
+            sampling_callback=refuse_to_think,
+        ) as client,
+    ):
+        asked = await client.call_tool("mads.conformance.elicitation", {"message": "Who?"})
+        assert "'username': 'Who?'" in asked.content[0].text
+        refused = await client.call_tool("mads.conformance.sampling", {"prompt": "Hello"})
+        assert refused.is_error
+        assert refused.content[0].text.startswith("client_declined: ")
+        assert "no model today" in refused.content[0].text
+
+
+async def test_a_silent_call_is_kept_alive(stand: Stand, mcp: McpHttp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that says nothing for long becomes a stream with comments, so that nothing in between cuts it off."""
+    monkeypatch.setattr("cenoby.gateway.live_answer.PING_SECONDS", 0.05)
+    params = {"name": "mads.probe.wait", "arguments": {}}
+    call = asyncio.create_task(mcp.stateless("tools/call", params))
+    await asyncio.wait_for(stand.probe.waiting.wait(), 5)
+    await asyncio.sleep(0.3)
+    stand.probe.release.set()
+    answer = await call
+    assert answer.body.count(b": ping") >= 2
+    assert answer.message["result"]["structuredContent"] == {"text": "released"}
+
+
 @pytest.mark.parametrize("name", ["structured", "refused", "asks", "unknown"])
-async def test_a_short_answer_leaves_the_same_records(stand: Stand, mcp: McpHttp, name: str) -> None:
+async def test_a_short_answer_leaves_the_same_records(
+    stand: Stand, mcp: McpHttp, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """The short way is through the same pipeline: one decision for each call, whichever way it came."""
     tool_name, arguments = CALLS[name]
     params = {"name": tool_name, "arguments": arguments}
-    for meta in ({}, {"progressToken": 1}):
-        await mcp.stateless("tools/call", params, meta=meta)
+    await mcp.stateless("tools/call", params)
+    monkeypatch.setattr(FastPath, "read", lambda *_: None)
+    await mcp.stateless("tools/call", params)
     short, long = stand.journal.entries[-2:]
     assert (short.kind, short.tool, short.decision, short.status, short.code, short.agent) == (
         long.kind, long.tool, long.decision, long.status, long.code, long.agent,
@@ -88,7 +178,7 @@ async def test_unusual_headers_get_the_answer_of_the_sdk(
     """With and without the short way, a request whose headers are unusual is answered alike."""
     params = {"name": "mads.probe.say", "arguments": {"text": "x"}}
     with_it = await mcp.stateless("tools/call", params, **UNUSUAL_HEADERS[name])
-    monkeypatch.setattr(FastPath, "recognises", lambda *_: False)
+    monkeypatch.setattr(FastPath, "read", lambda *_: None)
     mcp.number -= 1
     without = await mcp.stateless("tools/call", params, **UNUSUAL_HEADERS[name])
     assert with_it.status == without.status

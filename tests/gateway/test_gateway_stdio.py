@@ -73,8 +73,8 @@ async def test_the_official_client_works_through_the_bridge(stand: Stand, era: A
     server = StdioServerParameters(command=sys.executable, args=["-c", BRIDGE, stand.url, stand.tokens["ada"]])
     async with Client(server, mode=era) as client:
         assert "mads__probe__say" in [tool.name for tool in (await client.list_tools()).tools]
-        said = await client.call_tool("mads.probe.say", {"text": "é"})
-        assert said.structured_content == {"text": "é"}
+        said = await client.call_tool("mads.probe.say", {"text": "é\u2028"})
+        assert said.structured_content == {"text": "é\u2028"}
         text = (await client.read_resource("test://static-text")).contents[0].text
         assert text == "This is the content of the static text resource."
         assert (await client.get_prompt("test_simple_prompt")).messages

@@ -38,6 +38,7 @@ from cenoby.gateway.origins import OriginRules
 from cenoby.gateway.prompts import Prompts
 from cenoby.gateway.resources import Resources
 from cenoby.gateway.sealed_state import StateSeal
+from cenoby.gateway.session import Session
 from cenoby.gateway.sessions import Sessions
 from cenoby.kernel.clock import Clock, SystemClock
 from cenoby.kernel.errors import Unauthenticated
@@ -206,22 +207,22 @@ class Gateway:
         await self._admitted(principal, scope, receive, send)
 
     async def _admitted(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
-        document: Any = None
-        headers = dict(scope["headers"])
+        session_id = header(scope, b"mcp-session-id")
+        session = self._sessions.find(session_id, principal) if session_id is not None else None
         if scope["method"] == "GET":
-            await self._stream(self._handshake(principal, None, scope, receive, send), send)
+            await self._stream(self._handshake(principal, session, None, scope, receive, send), send)
             return
+        document: Any = None
         self._inflight += 1
         try:
             if scope["method"] == "POST":
                 body = await read_body(scope, receive, self._settings.max_body_bytes)
-                if self._fast_path.recognises(headers, len(scope["headers"])):
-                    request = self._fast_path.read(headers, body)
-                    if request is not None:
-                        await self._fast_path.serve(request, principal, scope["cenoby.token"], scope, send)
-                        return
+                request = self._fast_path.read(scope, session, body)
+                if request is not None:
+                    await self._fast_path.serve(request, principal, scope["cenoby.token"], session, scope, send)
+                    return
                 document, receive = read_json(body), replay(body, receive)
-            serving = self._serve(principal, document, scope, receive, send)
+            serving = self._serve(principal, session, document, scope, receive, send)
             if not (isinstance(document, dict) and cast(dict[str, Any], document).get("method") == _LISTEN):
                 await serving
                 return
@@ -241,17 +242,32 @@ class Gateway:
         finally:
             self._streams -= 1
 
-    async def _serve(self, principal: Principal, document: Any, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(
+        self,
+        principal: Principal,
+        session: Session | None,
+        document: Any,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         version = header(scope, b"mcp-protocol-version")
         if version is not None and version not in HANDSHAKE_PROTOCOL_VERSIONS:
             await self._stateless.handle_request(scope, receive, overload_aware(scope, send))
         else:
-            await self._handshake(principal, document, scope, receive, send)
+            await self._handshake(principal, session, document, scope, receive, send)
 
-    async def _handshake(self, principal: Principal, document: Any, scope: Scope, receive: Receive, send: Send) -> None:
-        session_id = header(scope, b"mcp-session-id")
-        if session_id is not None:
-            await self._sessions.serve_request(session_id, principal, scope, receive, send)
+    async def _handshake(
+        self,
+        principal: Principal,
+        session: Session | None,
+        document: Any,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        if header(scope, b"mcp-session-id") is not None:
+            await self._sessions.serve_request(session, document, scope, receive, send)
         elif isinstance(document, dict) and cast(dict[str, Any], document).get("method") == "initialize":
             await self._sessions.serve_opening(principal, scope, receive, send)
         else:

@@ -20,7 +20,7 @@ from cenoby.gateway.catalogue import Catalogue
 from cenoby.gateway.changes import Changes, Feed
 from cenoby.gateway.prompts import Prompts
 from cenoby.gateway.resources import Resources
-from cenoby.gateway.sessions import Session
+from cenoby.gateway.session import Session
 
 Context = ServerRequestContext[Any, Any]
 

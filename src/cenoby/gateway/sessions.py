@@ -7,52 +7,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
-from uuid import uuid4
+from typing import Any, cast
 
 import anyio
 from mcp.server.connection import Connection
 from mcp.server.lowlevel.server import NotificationOptions, Server
 from mcp.server.runner import serve_connection
-from mcp.server.streamable_http import StreamableHTTPServerTransport
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.transport_context import TransportContext
 from starlette.types import Message, Receive, Scope, Send
 
 from cenoby.access.principals import Principal
-from cenoby.gateway.answers import answer_rpc_error
+from cenoby.gateway.answers import answer, answer_rpc_error
 from cenoby.gateway.changes import Changes, Feed
+from cenoby.gateway.session import Session
 from cenoby.telemetry.logs import get_logger
 
-IDLE_SECONDS = 1800.0
 MAX_SESSIONS = 10_000
 MAX_SESSIONS_PER_AGENT = 1_000
 _INVALID_REQUEST = -32600
 
 _log = get_logger("gateway.sessions")
-
-
-class Session:
-    """One client that shook hands.
-
-    Attributes:
-        id: the `Mcp-Session-Id`.
-        owner: the principal that opened it.
-        connection: the SDK's state of it; its standalone channel carries notifications.
-        feed: the changes that its client hears of.
-        log_level: least severe log line that its client wants.
-    """
-
-    def __init__(self, owner: Principal, feed: Feed) -> None:
-        self.id = uuid4().hex
-        self.owner = owner
-        self.feed = feed
-        self.log_level = "info"
-        self.transport = StreamableHTTPServerTransport(self.id, idle_timeout=IDLE_SECONDS)
-        self.connection: Connection | None = None
-
-    def belongs_to(self, principal: Principal) -> bool:
-        return self.owner.agent == principal.agent and self.owner.tenant == principal.tenant
 
 
 class Sessions:
@@ -81,12 +56,14 @@ class Sessions:
         return session if session is not None and session.belongs_to(principal) else None
 
     async def serve_request(
-        self, session_id: str, principal: Principal, scope: Scope, receive: Receive, send: Send
+        self, session: Session | None, document: Any, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Serve a request that names a session."""
-        session = self.find(session_id, principal)
+        """Serve a request that names a session; `document` is its body, where it has one."""
         if session is None:
             await answer_rpc_error(send, 404, _INVALID_REQUEST, "Session not found; initialize a new one.")
+            return
+        if isinstance(document, dict) and session.take(cast(dict[str, Any], document)):
+            await answer(send, 202, b"", b"application/json")
             return
         scope["cenoby.session"] = session
         await session.transport.handle_request(scope, receive, send)
@@ -164,6 +141,7 @@ class Sessions:
     async def _discard(self, session: Session) -> None:
         if self._sessions.pop(session.id, None) is None:
             return
+        session.end()
         self._changes.drop(session.feed)
         if not session.transport.is_terminated:
             with anyio.CancelScope(shield=True):

@@ -192,10 +192,17 @@ def _stateless_version(document: Document) -> str | None:
 
 
 async def _events(response: httpx2.Response) -> AsyncIterator[bytes]:
-    async for line in response.aiter_lines():
-        # The colony puts each message on one data line; comments and event names carry nothing for the client.
-        if line.startswith("data:") and (data := line[5:].strip()):
-            yield data.encode()
+    # Not httpx's own lines: they end at U+2028, too, which may stand inside a message.
+    rest = bytearray()
+    async for piece in response.aiter_bytes():
+        searched = len(rest)
+        rest += piece
+        while (end := rest.find(b"\n", searched)) >= 0:
+            line, searched = bytes(rest[:end]), 0
+            del rest[: end + 1]
+            # The colony puts each message on one data line; comments and event names carry nothing for the client.
+            if line.startswith(b"data:") and (data := line[5:].strip()):
+                yield data
 
 
 async def _lines(stdin: BinaryIO) -> AsyncIterator[bytes]:
