@@ -31,7 +31,9 @@ async def stream(stand: Stand, head: str, body: bytes = b"") -> AsyncIterator[As
 
 
 def head_of(method: str, headers: dict[str, str]) -> str:
-    return f"{method} /mcp HTTP/1.1\r\nhost: localhost\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items())
+    return f"{method} /mcp HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n" + "".join(
+        f"{k}: {v}\r\n" for k, v in headers.items()
+    )
 
 
 def listening(mcp: McpHttp, **wanted: Any) -> tuple[str, bytes]:
@@ -125,6 +127,20 @@ async def test_a_stream_that_is_drained_ends_with_its_result(stand: Stand, mcp: 
         await anext(events)
         stand.gateway.drain()
         assert "result" in await anext(events)
+
+
+async def test_a_standing_stream_does_not_hold_up_a_stop(stand: Stand, mcp: McpHttp) -> None:
+    """A graceful stop ends the standing stream of a session; calls of the session under way are still answered."""
+    await mcp.open()
+    async with stream(stand, head_of("GET", mcp.session_headers())) as events:
+        await stand.changed("tools")
+        await anext(events)
+        call = asyncio.create_task(mcp.handshake("tools/call", {"name": "mads.probe.wait", "arguments": {}}))
+        await asyncio.wait_for(stand.probe.waiting.wait(), 5)
+        stand.gateway.drain()
+        assert [event async for event in events] == []
+        stand.probe.release.set()
+        assert (await call).message["result"]["structuredContent"] == {"text": "released"}
 
 
 async def test_only_so_many_streams_are_open_at_once(start_stand: StartStand) -> None:

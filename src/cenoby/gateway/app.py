@@ -30,9 +30,9 @@ from cenoby.gateway.answers import (
 from cenoby.gateway.calls import CALLER, Calls
 from cenoby.gateway.catalogue import Catalogue
 from cenoby.gateway.changes import Changes
-from cenoby.gateway.errors import APPLICATION_ERROR, ERROR_META_KEY
+from cenoby.gateway.errors import APPLICATION_ERROR, ERROR_META_KEY, GatewayUnavailable
 from cenoby.gateway.fast_path import FastPath
-from cenoby.gateway.intake import BodyInvalid, read_body, read_json, replay
+from cenoby.gateway.intake import BodyInvalid, Intake, read_json, replay
 from cenoby.gateway.mcp_server import McpHandlers, build_server
 from cenoby.gateway.origins import OriginRules
 from cenoby.gateway.prompts import Prompts
@@ -102,6 +102,7 @@ class Gateway:
             server, stateless=True, max_request_body_size=settings.max_body_bytes
         )
         self._sessions = Sessions(server, self._changes)
+        self._intake = Intake(settings.max_body_bytes)
         self._inflight = 0
         self._streams = 0
         self._draining = False
@@ -135,6 +136,7 @@ class Gateway:
         """Be no longer ready, and end the streams that would last for ever; calls under way go on."""
         self._draining = True
         self._changes.close_feeds()
+        self._sessions.close_streams()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; nothing escapes."""
@@ -151,6 +153,8 @@ class Gateway:
             await self._route(scope, receive, tracked)
         except BodyInvalid as error:
             await _refuse_body(tracked, error)
+        except GatewayUnavailable as error:
+            await answer_rpc_error(tracked, 503, APPLICATION_ERROR, error.message, headers=[*_RETRY_LATER, CLOSE])
         except ConnectionResetError:
             return
         except asyncio.CancelledError:
@@ -213,10 +217,11 @@ class Gateway:
             await self._stream(self._handshake(principal, session, None, scope, receive, send), send)
             return
         document: Any = None
+        body = b""
         self._inflight += 1
         try:
             if scope["method"] == "POST":
-                body = await read_body(scope, receive, self._settings.max_body_bytes)
+                body = await self._intake.read(scope, receive)
                 request = self._fast_path.read(scope, session, body)
                 if request is not None:
                     await self._fast_path.serve(request, principal, scope["cenoby.token"], session, scope, send)
@@ -228,6 +233,7 @@ class Gateway:
                 return
         finally:
             self._inflight -= 1
+            self._intake.release(len(body))
         await self._stream(serving, send)
 
     async def _stream(self, serving: Any, send: Send) -> None:

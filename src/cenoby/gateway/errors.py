@@ -8,7 +8,7 @@ from typing import Any
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, MISSING_REQUIRED_CLIENT_CAPABILITY
 
-from cenoby.kernel.errors import CenobyError, Refused
+from cenoby.kernel.errors import CenobyError, Refused, Unavailable
 
 ERROR_META_KEY = "cenoby/error"
 RECORD_META_KEY = "cenoby/record"
@@ -26,6 +26,16 @@ class ClientAsked(Refused):
     codes = {
         "input_required": "The tool needs answers from the client; the call is to be repeated with them.",
         "client_declined": "The client answered a question of the tool with an error; the message holds it.",
+    }
+
+
+class GatewayUnavailable(Unavailable):
+    """There is no gateway to speak to, or it takes no more just now."""
+
+    codes = {
+        "address_unusable": "The address cannot be listened on; choose another with --listen or stop what holds it.",
+        "gateway_unreachable": "The running colony does not answer; `cenoby status` says whether it runs.",
+        "bodies_full": "The requests under way hold as much memory as they may; try again after `retry_after` seconds.",
     }
 
 

@@ -11,6 +11,7 @@ import msgspec
 from starlette.types import Message, Receive, Scope
 
 from cenoby.gateway.answers import header
+from cenoby.gateway.errors import GatewayUnavailable
 from cenoby.kernel.errors import InvalidInput
 
 
@@ -23,30 +24,65 @@ class BodyInvalid(InvalidInput):
     }
 
 
+_MOST_HELD = 128 * 1024 * 1024
+"""Bytes of bodies that may be held at once; at least four of the largest."""
+
 _decoder = msgspec.json.Decoder()
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole request body.
+class Intake:
+    """Takes bodies in, and knows how much memory those of all requests under way hold together.
 
-    Raises:
-        BodyInvalid: it is, or says it will be, larger than `limit` bytes.
-        ConnectionResetError: the client did not finish it.
+    Args:
+        limit: largest body, bytes.
     """
-    length = header(scope, b"content-length")
-    if length is not None and length.isdigit() and int(length) > limit:
-        raise _too_large(limit)
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        return _within(message.get("body", b""), limit)
-    parts = bytearray()
-    while message["type"] == "http.request":
-        parts += message.get("body", b"")
-        _within(parts, limit)
-        if not message.get("more_body"):
-            return bytes(parts)
-        message = await receive()
-    raise ConnectionResetError("the client closed the connection before its request was whole")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._most = max(_MOST_HELD, 4 * limit)
+        self._held = 0
+
+    async def read(self, scope: Scope, receive: Receive) -> bytes:
+        """The whole body of a request; `release` its length when the request is over.
+
+        Raises:
+            BodyInvalid: it is, or says it will be, larger than the limit.
+            GatewayUnavailable: the bodies of other requests fill the memory there is for them.
+            ConnectionResetError: the client did not finish it.
+        """
+        length = header(scope, b"content-length")
+        if length is not None and length.isdigit() and int(length) > self._limit:
+            raise _too_large(self._limit)
+        parts, mine, more = bytearray(), 0, True
+        try:
+            while more:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise ConnectionResetError("the client closed the connection before its request was whole")
+                piece: bytes = message.get("body", b"")
+                more = message.get("more_body", False)
+                mine += len(piece)
+                self._held += len(piece)
+                self._check(mine)
+                if not more and not parts:
+                    return piece
+                parts += piece
+        except BaseException:
+            self._held -= mine
+            raise
+        return bytes(parts)
+
+    def release(self, size: int) -> None:
+        """Count a body no more; its request is over."""
+        self._held -= size
+
+    def _check(self, mine: int) -> None:
+        if mine > self._limit:
+            raise _too_large(self._limit)
+        if self._held > self._most:
+            raise GatewayUnavailable(
+                "bodies_full", "The requests under way hold as much memory as they may; try again.", retry_after=1.0
+            )
 
 
 def read_json(body: bytes) -> Any:
@@ -73,12 +109,6 @@ def replay(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return again
-
-
-def _within(body: Any, limit: int) -> Any:
-    if len(body) > limit:
-        raise _too_large(limit)
-    return body
 
 
 def _too_large(limit: int) -> BodyInvalid:

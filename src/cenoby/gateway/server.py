@@ -14,22 +14,13 @@ from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from cenoby.gateway.errors import GatewayUnavailable
 from cenoby.gateway.protocol import BoundedProtocol
-from cenoby.kernel.errors import Unavailable
 from cenoby.kernel.settings import GatewaySettings
 
 _KEEP_ALIVE_SECONDS = 75
 _LAST_WORDS_SECONDS = 2.0
 """After the drain timeout calls are cancelled; this long they may take to be recorded as such."""
-
-
-class GatewayUnavailable(Unavailable):
-    """There is no gateway to speak to."""
-
-    codes = {
-        "address_unusable": "The address cannot be listened on; choose another with --listen or stop what holds it.",
-        "gateway_unreachable": "The running colony does not answer; `cenoby status` says whether it runs.",
-    }
 
 
 @dataclass(frozen=True, slots=True)

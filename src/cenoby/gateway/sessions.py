@@ -88,6 +88,11 @@ class Sessions:
             if not opened:
                 await self._discard(session)
 
+    def close_streams(self) -> None:
+        """End the standing event streams of all clients; their sessions and calls go on."""
+        for session in list(self._sessions.values()):
+            session.transport.close_standalone_sse_stream()
+
     async def close(self) -> None:
         """End all sessions and the streams of their clients."""
         for session in list(self._sessions.values()):

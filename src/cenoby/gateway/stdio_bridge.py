@@ -16,8 +16,7 @@ import httpx2
 from mcp.shared.inbound import NAME_BEARING_METHODS, encode_header_value
 from mcp_types import PARSE_ERROR, PROTOCOL_VERSION_META_KEY
 
-from cenoby.gateway.errors import APPLICATION_ERROR, ERROR_META_KEY
-from cenoby.gateway.server import GatewayUnavailable
+from cenoby.gateway.errors import APPLICATION_ERROR, ERROR_META_KEY, GatewayUnavailable
 from cenoby.kernel.codec import from_json, to_json
 from cenoby.kernel.errors import CenobyError
 
