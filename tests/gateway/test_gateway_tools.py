@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from conftest import META, McpHttp, Stand, StartStand
 
-from cenoby.colony.tool import CallInvalid
+from cenoby.colony.invocation import Call
+from cenoby.colony.mad import Mad
+from cenoby.colony.tool import CallInvalid, tool
 from cenoby.gateway.names import canonical, spelled
 
 
@@ -24,7 +26,7 @@ def test_a_name_survives_its_alias(name: str) -> None:
 
 async def names(mcp: McpHttp, **params: Any) -> list[str]:
     answer = await mcp.stateless("tools/list", params)
-    return [tool["name"] for tool in answer.json["result"]["tools"]]
+    return [listed["name"] for listed in answer.json["result"]["tools"]]
 
 
 async def test_a_listing_holds_what_the_roles_of_its_caller_allow(stand: Stand) -> None:
@@ -42,7 +44,7 @@ async def test_a_listing_holds_what_the_roles_of_its_caller_allow(stand: Stand) 
 
 async def test_a_tool_is_described_in_full(mcp: McpHttp) -> None:
     """Schemas both ways, hints for clients, and the canonical name beside the alias."""
-    listed = {tool["name"]: tool for tool in (await mcp.stateless("tools/list")).json["result"]["tools"]}
+    listed = {one["name"]: one for one in (await mcp.stateless("tools/list")).json["result"]["tools"]}
     say, write = listed["mads__probe__say"], listed["mads__probe__write"]
     assert say["inputSchema"]["required"] == ["text"]
     assert say["inputSchema"]["additionalProperties"] is False
@@ -57,6 +59,27 @@ async def test_a_tool_is_described_in_full(mcp: McpHttp) -> None:
     assert say["_meta"]["cenoby/tool"] == "mads.probe.say"
 
 
+class Careless(Mad):
+    """A third party's MAD whose tool promises a result that MCP has no schema for."""
+
+    name = "careless"
+
+    @tool("test:run", effect="reads")
+    async def count(self, call: Call) -> int:
+        """Answer with a bare number."""
+        return 1
+
+
+async def test_one_tool_that_cannot_be_described_does_not_hide_the_others(stand: Stand, mcp: McpHttp) -> None:
+    """A listing leaves out what it cannot describe, and holds all the rest."""
+    before = await names(mcp)
+    try:
+        await stand.host.add(Careless())
+    except TypeError:
+        pytest.skip("the host refuses such a MAD itself")
+    assert await names(mcp) == before
+
+
 async def test_a_listing_comes_in_pages(start_stand: StartStand) -> None:
     """Cursors lead through all tools exactly once, and a made-up cursor is an error."""
     async with start_stand(gateway={"page_size": 5}) as stand:
@@ -66,7 +89,7 @@ async def test_a_listing_comes_in_pages(start_stand: StartStand) -> None:
         while True:
             result = (await mcp.stateless("tools/list", params)).json["result"]
             assert len(result["tools"]) <= 5
-            seen += [tool["name"] for tool in result["tools"]]
+            seen += [listed["name"] for listed in result["tools"]]
             if "nextCursor" not in result:
                 break
             params = {"cursor": result["nextCursor"]}

@@ -13,6 +13,9 @@ from cenoby.colony.host import Host
 from cenoby.colony.tool import Tool
 from cenoby.gateway.names import Spelling, canonical, spelled
 from cenoby.gateway.pages import page
+from cenoby.telemetry.logs import get_logger
+
+_log = get_logger("gateway.catalogue")
 
 LIST_TTL_MS = 60_000
 """How long a client may keep a listing; changes are announced, so this only bounds a missed announcement."""
@@ -35,7 +38,7 @@ class Catalogue:
         self._roles = roles
         self._spelling: Spelling = spelling
         self._page_size = page_size
-        self._described: dict[str, tuple[Tool, dict[str, Any]]] = {}
+        self._described: dict[str, tuple[Tool, dict[str, Any] | None]] = {}
         self._plain: dict[str, tuple[str, Tool]] = {}
 
     def list_tools(self, principal: Principal, cursor: str | None) -> dict[str, Any]:
@@ -46,7 +49,9 @@ class Catalogue:
         """
         visible = [tool for tool in self._host.tools if self._roles.allows(principal, tool.says.action)]
         shown, next_cursor = page(visible, lambda tool: tool.name, cursor, self._page_size)
-        result = {"tools": [self._describe(tool) for tool in shown], "ttlMs": LIST_TTL_MS, "cacheScope": "private"}
+        described = [self._describe(tool) for tool in shown]
+        tools = [tool for tool in described if tool is not None]
+        result: dict[str, Any] = {"tools": tools, "ttlMs": LIST_TTL_MS, "cacheScope": "private"}
         if next_cursor is not None:
             result["nextCursor"] = next_cursor
         return result
@@ -82,11 +87,19 @@ class Catalogue:
     def _find(self, name: str) -> Tool | None:
         return next((tool for tool in self._host.tools if tool.name == name), None)
 
-    def _describe(self, tool: Tool) -> dict[str, Any]:
+    def _describe(self, tool: Tool) -> dict[str, Any] | None:
         known = self._described.get(tool.name)
         if known is None or known[0] is not tool:
-            known = self._described[tool.name] = tool, describe(tool, self._spelling)
+            known = self._described[tool.name] = tool, _described_or_none(tool, self._spelling)
         return known[1]
+
+
+def _described_or_none(tool: Tool, spelling: Spelling) -> dict[str, Any] | None:
+    try:
+        return describe(tool, spelling)
+    except Exception:  # noqa: BLE001 - one tool that cannot be described must not take the others' listing down
+        _log.exception("tool_not_listed", tool=tool.name)
+        return None
 
 
 def _mirrors_arguments(tool: Tool) -> bool:

@@ -41,6 +41,7 @@ class Session:
     """
 
     def __init__(self, owner: Principal, feed: Feed) -> None:
+        # All random, unlike the kernel's ids: MCP wants session ids that cannot be guessed.
         self.id = uuid4().hex
         self.owner = owner
         self.feed = feed
