@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -146,9 +145,8 @@ class Host:
         """
         found = self._tools.get(name)
         if found is None:
-            near = difflib.get_close_matches(name[:64], self._tools, n=3)
-            hint = f"near names: {', '.join(near)}" if near else "list the tools to see what there is"
-            raise CallInvalid("tool_unknown", f"No tool is named {name[:64]!r}; {hint}.")
+            # Near names are not offered: the caller may not be allowed to know them, and to find them takes long.
+            raise CallInvalid("tool_unknown", f"No tool is named {name[:64]!r}; list the tools to see what there is.")
         return found
 
     async def deliver(self, invocation: Invocation, deadline_ns: int) -> ToolReply:

@@ -31,7 +31,7 @@ class CallInvalid(InvalidInput):
 
     codes = {
         "arguments_invalid": "The arguments do not fit the tool's input schema; the message names the place.",
-        "tool_unknown": "No hosted MAD has a tool of that name; the message names near ones.",
+        "tool_unknown": "No hosted MAD has a tool of that name; list the tools to see what there is.",
         "client_feature_missing": "The client does not support what the tool needs (elicitation, sampling).",
     }
 
