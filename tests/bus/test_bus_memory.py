@@ -10,10 +10,9 @@ import pytest
 
 from cenoby.bus.connect import connect_bus
 from cenoby.bus.contract import BusInvalid
-from cenoby.bus.wire import ErrorForm, rebuild_error
 from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.envelope import Envelope
-from cenoby.kernel.errors import Refused
+from cenoby.kernel.errors import Refused, error_from_wire
 from cenoby.telemetry.recorder import Recorder
 
 
@@ -94,7 +93,7 @@ async def test_codec_refuses_an_answer_without_plain_form() -> None:
 
 def test_error_of_a_newer_node_keeps_family_and_code() -> None:
     """A code that nobody here declares arrives as its family's class."""
-    error = rebuild_error(ErrorForm(code="from_the_future", message="No.", family="refused", retry_after=2.0))
+    error = error_from_wire({"code": "from_the_future", "message": "No.", "family": "refused", "retry_after": 2.0})
     assert isinstance(error, Refused)
     assert error.to_wire() == {"code": "from_the_future", "message": "No.", "family": "refused", "retry_after": 2.0}
     assert not Refused.codes

@@ -9,24 +9,14 @@ import msgspec
 from cenoby.bus.contract import BusFault, BusInvalid
 from cenoby.kernel.codec import pack, unpack
 from cenoby.kernel.envelope import Envelope
-from cenoby.kernel.errors import FAMILIES, CenobyError, Fault, error_codes
-
-
-class ErrorForm(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What `CenobyError.to_wire` says."""
-
-    code: str
-    message: str
-    family: str
-    retry_after: float | None = None
-    details: dict[str, Any] = {}
+from cenoby.kernel.errors import CenobyError, error_from_wire
 
 
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     """An answer on the wire: a value, or the error that came instead."""
 
     value: Any = None
-    error: ErrorForm | None = None
+    error: dict[str, Any] | None = None
 
 
 def encode_envelope(envelope: Envelope) -> bytes:
@@ -66,22 +56,8 @@ def decode_reply(data: bytes) -> Any:
     """
     reply = unpack(data, Reply)
     if reply.error is not None:
-        raise rebuild_error(reply.error)
+        raise error_from_wire(reply.error)
     return reply.value
-
-
-def rebuild_error(form: ErrorForm) -> CenobyError:
-    """The error that `form` describes; its family's own class where nobody here declares the code."""
-    declared = error_codes().get(form.code)
-    if declared is not None:
-        error = declared[0].__new__(declared[0])
-    else:
-        family = FAMILIES.get(form.family, Fault)
-        error = family.__new__(family)
-        # A newer node may know codes that this process does not; they must reach the caller all the same.
-        vars(error)["codes"] = {form.code: form.message}
-    CenobyError.__init__(error, form.code, form.message, retry_after=form.retry_after, details=form.details)
-    return error
 
 
 def responder_failed(error: BaseException) -> BusFault:
