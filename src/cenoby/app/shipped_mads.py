@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,8 @@ from cenoby.colony.invocation import Invocation
 from cenoby.colony.mad import Grants, Mad
 from cenoby.colony.pipeline import Pipeline
 from cenoby.colony.stages import Ports
+from cenoby.kernel.envelope import Envelope
+from cenoby.kernel.ids import new_id
 from cenoby.kernel.settings import Settings
 from cenoby.protection.egress import EgressGuard
 from cenoby.protection.vault.vault import Vault
@@ -109,8 +110,22 @@ def _marco(parts: Parts) -> Mad:
 
 
 def _conformance(parts: Parts) -> Mad:
-    del parts
-    return importlib.import_module("cenoby.mads.conformance").Conformance()
+    from cenoby.mads.conformance import Conformance
+
+    async def announce(what: str) -> None:
+        await parts.bus.publish(
+            Envelope(
+                id=new_id(),
+                tenant="",
+                correlation="",
+                sender=Conformance.name,
+                recipient=f"{parts.settings.colony}.tools",
+                event="tools_changed.v1",
+                payload={"mad": Conformance.name, "lists": [what]},
+            )
+        )
+
+    return Conformance(announce)
 
 
 _SHIPPED: Mapping[str, Callable[[Parts], Mad]] = {
