@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from cenoby.kernel.clock import ManualClock
 from cenoby.kernel.ids import IdSource, id_time_ns
+from cenoby.kernel.randomness import RandomPool
 
 
 def test_an_id_is_a_uuid_of_version_seven_with_the_clocks_time() -> None:
@@ -38,6 +40,25 @@ def test_more_ids_than_a_millisecond_counts_stay_in_order() -> None:
     source = IdSource(ManualClock())
     made = [source.new() for _ in range(10_000)]
     assert made == sorted(set(made))
+
+
+def test_a_forked_process_makes_other_ids_and_other_bytes() -> None:
+    """After a fork, parent and child draw different random digits and salts, though both had some in stock."""
+    source, pool = IdSource(ManualClock()), RandomPool()
+    source.new()
+    pool.take(16)
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(theirs, source.new().encode() + pool.take(16))
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(theirs)
+    with open(ours, "rb") as said:
+        made = said.read()
+    assert len(made) == 52
+    assert made[:36].decode() != source.new()
+    assert made[36:] != pool.take(16)
 
 
 def test_the_time_of_something_else_is_refused() -> None:

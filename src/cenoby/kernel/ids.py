@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from os import getpid, urandom
+from os import urandom
 
 from cenoby.kernel.clock import Clock, SystemClock
+from cenoby.kernel.randomness import GENERATION
 
 _SEQUENCE_BITS = 12
 _SEQUENCE_LIMIT = 1 << _SEQUENCE_BITS
+_SEQUENCES = tuple(f"{number:03x}-" for number in range(_SEQUENCE_LIMIT))
 _TAILS = 256
 # The two highest bits of the 17th digit are 10; the other two stay random.
 _VARIANT = {f"{digit:x}": f"{digit & 3 | 8:x}" for digit in range(16)}
@@ -28,7 +30,7 @@ class IdSource:
         self._sequence = 0
         self._head = ""
         self._tails: list[str] = []
-        self._owner = 0
+        self._generation = 0
 
     def new(self) -> str:
         """A new id, 36 characters, lower-case hexadecimal with dashes."""
@@ -39,9 +41,9 @@ class IdSource:
                 self._turn_to(milliseconds)
             elif self._sequence == _SEQUENCE_LIMIT:
                 self._turn_to(self._last_ms + 1)
-            if not self._tails or self._owner != getpid():
-                self._owner, self._tails = getpid(), _random_tails()
-            return f"{self._head}{self._sequence:03x}-{self._tails.pop()}"
+            if not self._tails or self._generation != GENERATION[0]:
+                self._generation, self._tails = GENERATION[0], _random_tails()
+            return self._head + _SEQUENCES[self._sequence] + self._tails.pop()
 
     def _turn_to(self, milliseconds: int) -> None:
         self._last_ms, self._sequence = milliseconds, 0
@@ -67,9 +69,5 @@ def id_time_ns(identifier: str) -> int:
     return int(digits[:12], 16) * 1_000_000
 
 
-_process_ids = IdSource()
-
-
-def new_id() -> str:
-    """A new id from this process's own source."""
-    return _process_ids.new()
+new_id = IdSource().new
+"""A new id from this process's own source."""

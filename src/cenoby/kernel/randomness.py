@@ -5,6 +5,15 @@ from __future__ import annotations
 import os
 
 _BLOCK = 4096
+GENERATION = [0]
+"""Which fork of the first process this one is: what was drawn in another generation is not this process's own."""
+
+
+def _next_generation() -> None:
+    GENERATION[0] += 1
+
+
+os.register_at_fork(after_in_child=_next_generation)
 
 
 class RandomPool:
@@ -16,13 +25,13 @@ class RandomPool:
     def __init__(self) -> None:
         self._block = b""
         self._used = 0
-        self._owner = 0
+        self._generation = 0
 
     def take(self, count: int) -> bytes:
         """`count` random bytes that nobody else gets; at most 4,096."""
         start, end = self._used, self._used + count
-        if end > len(self._block) or self._owner != os.getpid():
-            self._block, self._owner = os.urandom(_BLOCK), os.getpid()
+        if end > len(self._block) or self._generation != GENERATION[0]:
+            self._block, self._generation = os.urandom(_BLOCK), GENERATION[0]
             start, end = 0, count
         self._used = end
         return self._block[start:end]

@@ -39,15 +39,15 @@ def add_block_of(
         "VALUES ('', ?, ?, ?, ?, ?, ?)",
         (first, last, min(times), max(times), lowest, highest),
     ).lastrowid
-    found = [
-        ("", facet, value, block)
-        for place, facet in enumerate(FACETS)
-        for value in {facets[place] for _, _, facets in records}
-        if value and not (facet == "correlation" and lowest <= value <= highest)
-    ]
-    connection.executemany("INSERT INTO journal_facet (tenant, facet, value, block) VALUES (?, ?, ?, ?)", found)
+    for facet, values in zip(FACETS, map(set, zip(*(facets for _, _, facets in records), strict=True)), strict=True):
+        # In their order, so that neighbours fall on the same page.
+        found = sorted(
+            value for value in values if value and not (facet == "correlation" and lowest <= value <= highest)
+        )
+        connection.executemany(_ADD_VALUE, [(facet, value, block) for value in found])
 
 
+_ADD_VALUE = "INSERT INTO journal_facet (tenant, facet, value, block) VALUES ('', ?, ?, ?)"
 _ADD_BLOCK = """
     INSERT INTO journal_block (tenant, first, last, earliest_ns, latest_ns, lowest_id, highest_id)
     SELECT '', min(position), max(position), min(time_ns), max(time_ns), min(id), max(id)
