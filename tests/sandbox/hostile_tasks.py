@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import mmap
 import os
@@ -150,6 +151,32 @@ def import_late() -> None:
 
 def signal_process(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
+
+
+def signal_by_descriptor(pid: int) -> list[str]:
+    """Have the kernel kill `pid` as soon as the connection to the colony becomes ready, which the answer sees to.
+
+    Returns:
+        How each step was refused; empty if none was.
+    """
+    colony = max(fd for fd in range(16) if _is_open(fd))
+    steps: list[tuple[int, int | bytes]] = [
+        (fcntl.F_SETOWN, pid),
+        (15, (1).to_bytes(4, sys.byteorder) + pid.to_bytes(4, sys.byteorder)),  # F_SETOWN_EX, F_OWNER_PID
+        (fcntl.F_SETSIG, signal.SIGKILL),
+        (fcntl.F_SETFL, os.O_RDWR | fcntl.FASYNC),
+    ]
+    refused: list[str] = []
+    for command, argument in steps:
+        try:
+            fcntl.fcntl(colony, command, argument)
+        except OSError as error:
+            refused.append(errno.errorcode[error.errno or 0])
+    return refused
+
+
+def duplicate() -> int:
+    return os.dup(max(fd for fd in range(16) if _is_open(fd)))
 
 
 def trace(pid: int) -> int:

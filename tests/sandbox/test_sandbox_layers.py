@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import os
 import struct
 from pathlib import Path
@@ -96,6 +97,22 @@ async def test_without_both_the_unused_user_reads_nothing_private(tmp_path: Path
     assert await held(made) == Protections(
         rlimits=True, uid=made.uid, no_new_privileges=True, landlock=0, seccomp=False
     )
+
+
+async def test_without_landlock_no_descriptor_signals_another_process() -> None:
+    """fcntl cannot make the kernel signal a process of the same user, on kernels whose Landlock does not stop that."""
+    made = setup(uid=None, landlock=False)
+    if made.seccomp is None or not (await held(made)).seccomp:
+        pytest.skip("this system has no filter")
+    victim = await asyncio.create_subprocess_exec("sleep", "60")
+    try:
+        assert await in_cell(made, "signal_by_descriptor", pid=victim.pid) == ["EPERM"] * 4
+        await asyncio.sleep(0.1)
+        assert victim.returncode is None
+    finally:
+        victim.kill()
+        await victim.wait()
+    assert "PermissionError" in (await error_in_cell(made, "duplicate")).message
 
 
 @root_only
@@ -198,6 +215,9 @@ def test_filters_decide_as_listed(machine: str) -> None:
     assert decide(machine, audit, numbers["mmap"], 7) == 0x50000 | errno.EPERM
     assert decide(machine, audit, numbers["openat"]) == 0x50000 | errno.EACCES
     assert decide(machine, audit, 600) == kill
+    for command in range(2048):
+        expected = allow if command in (fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL) else 0x50000 | errno.EPERM
+        assert decide(machine, audit, numbers["fcntl"], second=command) == expected
     assert decide(machine, audit ^ 1, numbers["read"]) == kill
     assert decide(machine, audit, numbers["read"] | 0x40000000) == kill
     named = set(numbers.values())
@@ -210,11 +230,11 @@ def test_an_unknown_machine_has_no_filter() -> None:
     assert seccomp_filter("sparc64") is None
 
 
-def decide(machine: str, audit: int, number: int, third: int = 0) -> int:
+def decide(machine: str, audit: int, number: int, third: int = 0, *, second: int = 0) -> int:
     """A small interpreter of the instructions that the filters use."""
     code = seccomp_filter(machine)
     assert code is not None
-    data = {0: number, 4: audit, 32: third}
+    data = {0: number, 4: audit, 24: second, 32: third}
     place = word = 0
     while True:
         operation, if_true, if_false, operand = struct.unpack_from("<HBBI", code, place * 8)

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 
 _LOAD_WORD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _JUMP_BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERRNO, _KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
-_NUMBER, _ARCHITECTURE, _THIRD_ARGUMENT = 0, 4, 32
+_NUMBER, _ARCHITECTURE, _SECOND_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 24, 32
 _PROT_EXEC = 4
+# F_GETFD, F_SETFD, F_GETFL. F_SETOWN, F_SETSIG and O_ASYNC would have the kernel send any signal to any process of the
+# user, without the cell calling `kill`; Landlock stops that only since Linux 6.12.
+_DESCRIPTOR_COMMANDS = (1, 2, 3)
 _X32_BIT = 0x40000000
 
 _ALLOWED = (
@@ -24,7 +27,7 @@ _ALLOWED = (
     "restart_syscall", "nanosleep", "clock_nanosleep", "clock_gettime", "clock_getres", "gettimeofday", "time", "times",
     "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getrusage", "getrlimit", "sysinfo",
     "uname", "getrandom", "sched_yield", "sched_getaffinity", "mincore", "membarrier", "rseq", "set_robust_list",
-    "fcntl", "exit", "exit_group",
+    "exit", "exit_group",
 )  # fmt: skip
 _NOT_EXECUTABLE = ("mmap", "mprotect")
 _FAILING = {
@@ -91,6 +94,8 @@ def seccomp_filter(machine: str | None = None) -> bytes | None:
             _instruction(_RETURN, _ERRNO | errno.EPERM),
             _instruction(_RETURN, _ALLOW),
         ]
+    for number in _numbers(known, ("fcntl",)):
+        program += _descriptor_control(number)
     for number in _numbers(known, _ALLOWED):
         program += _answer(number, _ALLOW)
     for code, names in _FAILING.items():
@@ -108,6 +113,16 @@ def _prologue(machine: Machine) -> list[bytes]:
         _instruction(_JUMP_GREATER_EQUAL, _X32_BIT, 0, 1),
         _instruction(_RETURN, _KILL_PROCESS),
     ]
+
+
+def _descriptor_control(number: int) -> list[bytes]:
+    commands = [step for command in _DESCRIPTOR_COMMANDS for step in _answer(command, _ALLOW)]
+    checks = [
+        _instruction(_LOAD_WORD, _SECOND_ARGUMENT),
+        *commands,
+        _instruction(_RETURN, _ERRNO | errno.EPERM),
+    ]
+    return [_instruction(_JUMP_EQUAL, number, 0, len(checks)), *checks]
 
 
 def _numbers(machine: Machine, names: tuple[str, ...]) -> list[int]:
