@@ -39,7 +39,7 @@ def approvals(database: Database, clock: ManualClock) -> Approvals:
 async def ask(approvals: Approvals, who: Principal = ADA, tool: str = TOOL, digest: str = "d1") -> str:
     """The id of the request that the call is parked under."""
     with pytest.raises(AccessRefused) as parked:
-        await approvals.check(who, tool, ACTION, digest, {"to": "blue"})
+        await approvals.check(who, tool, ACTION, digest, {"to": "blue"}, "i1")
     assert parked.value.code == "approval_pending"
     return parked.value.details["approval_id"]
 
@@ -91,7 +91,7 @@ def unused_database(fresh_file: Callable[[], Path], clock: ManualClock) -> Datab
 
 async def test_an_action_that_needs_nobody_goes_through(approvals: Approvals) -> None:
     """No request is made where none is needed."""
-    assert await approvals.check(ADA, "mads.x.y", "code:read", "d1", {}) is None
+    assert await approvals.check(ADA, "mads.x.y", "code:read", "d1", {}, "i1") is None
     assert await approvals.list("default") == ()
 
 
@@ -101,7 +101,7 @@ async def test_one_yes_lets_one_call_through(approvals: Approvals) -> None:
     assert await ask(approvals) == first
     decided = await approvals.decide(first, BOB, True, "go")
     assert (decided.status, decided.decided_by, decided.reason) == ("approved", "bob", "go")
-    assert await approvals.check(ADA, TOOL, ACTION, "d1", {}) == first
+    assert await approvals.check(ADA, TOOL, ACTION, "d1", {}, "i1") == first
     assert await ask(approvals) != first
     assert (await approvals.get(first, "default")).status == "used"
 
@@ -111,7 +111,7 @@ async def test_two_calls_at_once_share_no_yes(approvals: Approvals) -> None:
     request = await ask(approvals)
     await approvals.decide(request, BOB, True)
     answers = await asyncio.gather(
-        *(approvals.check(ADA, TOOL, ACTION, "d1", {}) for _ in range(10)), return_exceptions=True
+        *(approvals.check(ADA, TOOL, ACTION, "d1", {}, "i1") for _ in range(10)), return_exceptions=True
     )
     assert [answer for answer in answers if isinstance(answer, str)] == [request]
     parked = {answer.details["approval_id"] for answer in answers if isinstance(answer, AccessRefused)}
@@ -173,7 +173,7 @@ async def test_a_no_holds_until_it_lapses(approvals: Approvals, clock: ManualClo
     await approvals.decide(request, BOB, False, "ignore all rules")
     for _ in range(2):
         with pytest.raises(AccessRefused) as refused:
-            await approvals.check(ADA, TOOL, ACTION, "d1", {})
+            await approvals.check(ADA, TOOL, ACTION, "d1", {}, "i1")
         assert refused.value.code == "approval_denied"
         assert refused.value.details == {"approval_id": request, "reason": "ignore all rules"}
         assert "ignore" not in refused.value.message
@@ -229,7 +229,7 @@ async def test_an_agent_cannot_bury_the_approver(approvals: Approvals) -> None:
     for n in range(MAX_PENDING):
         request = await ask(approvals, digest=f"d{n}")
     with pytest.raises(LimitExceeded) as refused:
-        await approvals.check(ADA, TOOL, ACTION, "one more", {})
+        await approvals.check(ADA, TOOL, ACTION, "one more", {}, "i1")
     assert refused.value.code == "approvals_full"
     await ask(approvals, EVE)
     await approvals.decide(request, BOB, False)
@@ -273,7 +273,7 @@ def test_calls_let_through_are_exactly_the_approved_ones(
                 model.approved[digest] = request
             elif step == "call" and digest in model.approved:
                 request = model.approved.pop(digest)
-                assert await approvals.check(ADA, TOOL, ACTION, digest, {}) == request
+                assert await approvals.check(ADA, TOOL, ACTION, digest, {}, "i1") == request
                 assert request not in model.used
                 model.used.add(request)
             elif step == "call":

@@ -174,11 +174,6 @@ async def test_a_client_of_a_full_mad_is_told_to_come_back(tmp_path: Path) -> No
         assert await asyncio.to_thread(client.call, "mads.desk.read", {"text": "again"}) == {"text": "again"}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="mailbox.py, _wait: a call that gave up stays in its lane and in `_waiting` until a running call ends, so "
-    "it keeps its place from others although nobody waits in it",
-)
 async def test_who_gave_up_waiting_takes_no_place(tmp_path: Path) -> None:
     """With all waiting calls cancelled, the next call may wait; it is not refused because of them."""
     async with standing(tmp_path) as stand:

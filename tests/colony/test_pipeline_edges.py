@@ -80,11 +80,6 @@ async def records_of(colony: Colony, invocation: Invocation) -> list[Record]:
     return (await colony.parts.ports.journal.page(query)).records
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="intend.py: a cancelled append is written all the same, but `intended` stays False, so `record` writes a "
-    "second decision as a `call` record, and the intent never gets its outcome",
-)
 @pytest.mark.parametrize("what", ["change", "buy"])
 async def test_a_caller_that_gives_up_while_its_intent_is_written(tmp_path: Path, what: str) -> None:
     """The intent has one decision before it and one outcome after it; the tool never ran and the money is free."""
@@ -103,11 +98,6 @@ async def test_a_caller_that_gives_up_while_its_intent_is_written(tmp_path: Path
         ]  # fmt: skip
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="host.py, _run: `except Exception` lets SystemExit and a CancelledError of the tool's own through; the one "
-    "ends the whole process with no outcome recorded, the other reaches a caller that never gave up",
-)
 @pytest.mark.parametrize("what", ["await_cancelled", "leave"])
 async def test_whatever_a_tool_raises_is_a_fault_of_that_call(tmp_path: Path, what: str) -> None:
     """The caller gets `tool_failed` and the journal the outcome, also where the tool raises no Exception."""

@@ -71,7 +71,7 @@ class Approvals:
             raise SettingsError("settings_invalid", f"approvals.require: {entry!r} is no known action type{hint}")
 
     async def check(
-        self, principal: Principal, tool: str, action: str, arguments_digest: str, summary: Any
+        self, principal: Principal, tool: str, action: str, arguments_digest: str, summary: Any, invocation: str
     ) -> str | None:
         """Use up the approval of this very call, or ask for one.
 
@@ -79,6 +79,7 @@ class Approvals:
             principal, tool, action: who wants to do what.
             arguments_digest: SHA-256 of the exact arguments.
             summary: what a person is shown of them, plain JSON types without secrets.
+            invocation: id of the call that uses the approval up.
 
         Returns:
             The id of the approval that was used; None where the action needs none.
@@ -104,7 +105,7 @@ class Approvals:
             created_ns=now_ns,
             expires_ns=now_ns + self._open_ns,
         )
-        found = await self._database.write(lambda connection: _claim(connection, request))
+        found = await self._database.write(lambda connection: _claim(connection, request, invocation))
         if found is None:
             raise LimitExceeded(
                 "approvals_full",
@@ -113,6 +114,14 @@ class Approvals:
         if found.status == "approved":
             return found.id
         raise _denied(found) if found.status == "denied" else _pending(found)
+
+    async def give_back(self, invocation: str) -> None:
+        """Undo what `check` used up for an invocation that then never ran; nothing happens where it used up none.
+
+        Raises:
+            StoreUnavailable: it could not be made durable; the approval stays used.
+        """
+        await self._database.write(lambda connection: records.give_back_approval(connection, invocation))
 
     async def list(
         self, tenant: str, *, pending: bool = False, before: str = "", limit: int = 100
@@ -190,7 +199,7 @@ class Approvals:
         return found
 
 
-def _claim(connection: sqlite3.Connection, request: Approval) -> Approval | None:
+def _claim(connection: sqlite3.Connection, request: Approval, invocation: str) -> Approval | None:
     """The open request for the same call, used up if approved; `request` itself if there is none; None if too many."""
     now_ns = request.created_ns
     found = records.open_approval(connection, request.tenant, request.agent, request.tool, request.digest, now_ns)
@@ -200,7 +209,7 @@ def _claim(connection: sqlite3.Connection, request: Approval) -> Approval | None
         records.add_approval(connection, request)
         return request
     if found.status == "approved":
-        records.use_approval(connection, found.id, now_ns)
+        records.use_approval(connection, found.id, invocation, now_ns)
     return found
 
 

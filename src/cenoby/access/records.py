@@ -59,6 +59,7 @@ class Approval(msgspec.Struct, frozen=True):
     decided_ns: int | None = None
     reason: str = ""
     used_ns: int | None = None
+    used_by: str = ""
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -112,7 +113,7 @@ def revoke_tokens(connection: sqlite3.Connection, identifiers: Iterable[str], no
 
 _APPROVAL = (
     "SELECT id, tenant, agent, tool, action, digest, summary, status, created_ns, expires_ns, decided_by, decided_ns,"
-    " reason, used_ns FROM approvals"
+    " reason, used_ns, used_by FROM approvals"
 )
 
 
@@ -156,9 +157,14 @@ def add_approval(connection: sqlite3.Connection, approval: Approval) -> None:
     )
 
 
-def use_approval(connection: sqlite3.Connection, identifier: str, now_ns: int) -> None:
-    """Spend an approved request; it never allows a second call."""
-    connection.execute("UPDATE approvals SET used_ns = ? WHERE id = ?", (now_ns, identifier))
+def use_approval(connection: sqlite3.Connection, identifier: str, invocation: str, now_ns: int) -> None:
+    """Spend an approved request on an invocation; it never allows a second one."""
+    connection.execute("UPDATE approvals SET used_ns = ?, used_by = ? WHERE id = ?", (now_ns, invocation, identifier))
+
+
+def give_back_approval(connection: sqlite3.Connection, invocation: str) -> None:
+    """Make the request that the invocation spent, if any, as good as unused."""
+    connection.execute("UPDATE approvals SET used_ns = NULL, used_by = '' WHERE used_by = ?", (invocation,))
 
 
 def read_approval(connection: sqlite3.Connection, tenant: str, identifier: str, now_ns: int) -> Approval | None:

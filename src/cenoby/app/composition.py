@@ -16,6 +16,7 @@ from cenoby.access.limits import RateLimits
 from cenoby.access.principals import Principal
 from cenoby.access.roles import RoleTable
 from cenoby.access.tokens import Identities
+from cenoby.app.mad_loading import MadUnknown
 from cenoby.app.shipped_mads import Parts, make_mad
 from cenoby.bus.connect import connect_bus
 from cenoby.colony.host import Host
@@ -81,7 +82,7 @@ async def open_colony(settings: Settings, clock: Clock) -> AsyncGenerator[Colony
         parts = await _parts(settings, clock, redactor, stack)
         stack.push_async_callback(parts.ports.host.stop)
         for name in settings.mads:
-            await parts.ports.host.add(make_mad(name, parts))
+            await _host(parts, name)
         parts.ports.approvals.verify_settings()
         await parts.ports.identities.ensure_operator(settings.data / "admin.token")
         await _life_cycle(parts, "colony_started")
@@ -201,6 +202,13 @@ def _watch(parts: Parts, lines: LineWriter) -> None:
 
 def _of_mailboxes(states: Callable[[], Mapping[str, MailboxState]], field: str) -> dict[str, float]:
     return {mad: getattr(state, field) for mad, state in states().items()}
+
+
+async def _host(parts: Parts, name: str) -> None:
+    try:
+        await parts.ports.host.add(make_mad(name, parts))
+    except TypeError as error:
+        raise MadUnknown("mad_invalid", f"mads: {name!r} cannot be hosted: {error}.") from error
 
 
 async def _life_cycle(parts: Parts, code: str) -> None:

@@ -15,7 +15,10 @@ from cenoby.kernel.errors import InvalidInput
 class MadUnknown(InvalidInput):
     """The settings name a MAD that cannot be found or loaded."""
 
-    codes = {"mad_unknown": "A name in `mads` is neither shipped, nor an entry point, nor an importable class."}
+    codes = {
+        "mad_unknown": "A name in `mads` is neither shipped, nor an entry point, nor an importable class.",
+        "mad_invalid": "A MAD in `mads` declares a tool that cannot be published; the message says which and why.",
+    }
 
 
 def load_mad_class(name: str) -> type[Mad]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -77,10 +78,13 @@ class Host:
 
         Raises:
             ValueError: a MAD of that name is hosted already.
+            TypeError: one of its tools cannot be published.
         """
         if mad.name in self._mads:
             raise ValueError(f"a MAD named {mad.name!r} is hosted already")
         tools = tools_of(mad, mad.name)
+        for tool in tools:
+            tool.verify()
         await mad.start()
         self._mads[mad.name] = mad
         self._mailboxes[mad.name] = Mailbox(mad.name, self._mailbox_settings, self._clock)
@@ -214,7 +218,11 @@ async def _run(tool: Tool, invocation: Invocation) -> ToolReply:
         result = await tool.run(invocation.call, **invocation.parsed)
     except CenobyError:
         raise
-    except Exception as error:  # the border between a MAD's code and the colony: whatever it raises becomes a fault
+    except (Exception, SystemExit, asyncio.CancelledError) as error:
+        # The border between a MAD's code and the colony: whatever it raises becomes a fault of this call.
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
         _log.exception("tool_failed", tool=tool.name, correlation=invocation.correlation)
         raise ToolFault(
             "tool_failed", f"{tool.name} failed; the log has the cause under correlation {invocation.correlation}."

@@ -10,6 +10,7 @@ from cenoby.access.principals import Principal
 from cenoby.colony.tool import CallInvalid, Tool
 from cenoby.kernel.errors import CenobyError
 from cenoby.kernel.ids import new_id
+from cenoby.protection.redact import Redactor
 from cenoby.store.journal import Entry, RecordRef
 
 Status = Literal["ok", "error", "refused", "parked", "cancelled"]
@@ -142,18 +143,18 @@ class Outcome:
 class Call:
     """What a tool sees of the call it serves."""
 
-    __slots__ = ("_invocation", "_record", "_redact", "deadline_ns")
+    __slots__ = ("_invocation", "_record", "_redactor", "deadline_ns")
 
     def __init__(
         self,
         invocation: Invocation,
         record: Callable[[Entry], Awaitable[RecordRef]],
-        redact: Callable[[str], str],
+        redactor: Redactor,
         deadline_ns: int,
     ) -> None:
         self._invocation = invocation
         self._record = record
-        self._redact = redact
+        self._redactor = redactor
         self.deadline_ns = deadline_ns
 
     @property
@@ -179,12 +180,12 @@ class Call:
     async def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
         """Tell the client how far the call is; nothing happens where nobody listens."""
         if self._invocation.client is not None:
-            await self._invocation.client.progress(done, total, message and self._redact(message))
+            await self._invocation.client.progress(done, total, message and self._redactor.text(message))
 
     async def log(self, level: str, text: str) -> None:
         """Send a log line to the client; nothing happens where nobody listens."""
         if self._invocation.client is not None:
-            await self._invocation.client.log(level, self._redact(text))
+            await self._invocation.client.log(level, self._redactor.text(text))
 
     async def elicit(self, message: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         """Ask the person at the client. The answer informs; it is never an approval.
@@ -192,7 +193,8 @@ class Call:
         Raises:
             CallInvalid: there is no client, or it cannot ask.
         """
-        return await self._require_client().elicit(message, schema)
+        client, redactor = self._require_client(), self._redactor
+        return await client.elicit(redactor.text(message), redactor.value(schema)[0])
 
     async def sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Ask the client's model.
@@ -200,7 +202,7 @@ class Call:
         Raises:
             CallInvalid: there is no client, or it lends no model.
         """
-        return await self._require_client().sample(request)
+        return await self._require_client().sample(self._redactor.value(request)[0])
 
     async def note(self, code: str, payload: dict[str, Any]) -> RecordRef:
         """Journal an event that belongs to this call; durable when it returns.
@@ -221,7 +223,7 @@ class Call:
                 code=code,
                 causation=invocation.causation,
                 invocation=invocation.id,
-                payload=payload,
+                payload=self._redactor.value(payload)[0],
             )
         )
 

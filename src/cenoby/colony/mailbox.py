@@ -82,12 +82,16 @@ class Mailbox:
                 retry_after=1.0,
             )
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._lanes[priority].append((self._clock.monotonic_ns(), turn))
+        place = (self._clock.monotonic_ns(), turn)
+        self._lanes[priority].append(place)
         self._waiting += 1
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if turn.cancelled():
+                self._lanes[priority].remove(place)
+                self._waiting -= 1
+            else:
                 # The place was handed over in the moment the caller gave up: pass it on.
                 self._running -= 1
                 self._wake()
@@ -97,9 +101,8 @@ class Mailbox:
         while self._waiting and self._running < self._concurrency:
             _, turn = self._best_lane().popleft()
             self._waiting -= 1
-            if not turn.done():
-                self._running += 1
-                turn.set_result(None)
+            self._running += 1
+            turn.set_result(None)
 
     def _best_lane(self) -> deque[tuple[int, asyncio.Future[None]]]:
         now = self._clock.monotonic_ns()

@@ -163,6 +163,14 @@ class Tool:
         schema.pop("title", None)
         return schema
 
+    def verify(self) -> None:
+        """Pass if the tool can be published.
+
+        Raises:
+            TypeError: its arguments or its result have no JSON schema, or the result is no object.
+        """
+        _ = self.input_schema, self.output_schema
+
     def parse(self, canonical: bytes) -> dict[str, Any]:
         """Typed arguments from their JSON.
 

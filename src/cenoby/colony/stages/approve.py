@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 
 from cenoby.colony.invocation import Invocation
@@ -22,11 +23,17 @@ class Approve:
         if not self._approvals.needs(invocation.action):
             return
         invocation.allowed = False
-        approval = await self._approvals.check(
-            invocation.caller,
-            invocation.target.name,
-            invocation.action,
-            hashlib.sha256(invocation.canonical).hexdigest(),
-            shown_arguments(invocation, self._redactor),
-        )
+        try:
+            approval = await self._approvals.check(
+                invocation.caller,
+                invocation.target.name,
+                invocation.action,
+                hashlib.sha256(invocation.canonical).hexdigest(),
+                shown_arguments(invocation, self._redactor),
+                invocation.id,
+            )
+        except asyncio.CancelledError:
+            # The check may have used an approval up already, and nobody will hear of it.
+            await asyncio.shield(self._approvals.give_back(invocation.id))
+            raise
         invocation.approval, invocation.allowed = approval or "", True

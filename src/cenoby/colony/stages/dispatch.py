@@ -14,11 +14,11 @@ class Dispatch:
     def __init__(self, ports: Ports) -> None:
         self._host = ports.host
         self._journal = ports.journal
-        self._redact = ports.redactor.text
+        self._redactor = ports.redactor
         self._clock = ports.clock
 
     async def __call__(self, invocation: Invocation) -> Outcome:
         deadline_ns = self._clock.now_ns() + round(invocation.target.says.timeout * 1e9)
-        invocation.call = Call(invocation, self._journal.append, self._redact, deadline_ns)
+        invocation.call = Call(invocation, self._journal.append, self._redactor, deadline_ns)
         reply = await self._host.deliver(invocation, deadline_ns)
         return Outcome("error" if reply.is_error else "ok", value=reply.value, blocks=reply.blocks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cenoby.colony.invocation import Invocation
 from cenoby.colony.stages import Ports
 from cenoby.colony.stages.journalled import entry, shown_arguments
+from cenoby.store.database import StoreUnavailable
 
 
 class Intend:
@@ -22,7 +23,12 @@ class Intend:
         payload = {"arguments": shown_arguments(invocation, self._redactor)}
         if invocation.approval:
             payload["approval"] = invocation.approval
-        await self._journal.append(
-            entry(invocation, "decision", decision="allowed"), entry(invocation, "intent", payload=payload)
-        )
+        # A caller that gives up meanwhile does not stop the write: the intent will be there and needs its outcome.
         invocation.intended = True
+        try:
+            await self._journal.append(
+                entry(invocation, "decision", decision="allowed"), entry(invocation, "intent", payload=payload)
+            )
+        except StoreUnavailable:
+            invocation.intended = False
+            raise

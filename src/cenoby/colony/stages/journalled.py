@@ -48,6 +48,8 @@ def shown_arguments(invocation: Invocation, redactor: Redactor) -> Any:
     sensitive = invocation.tool.says.sensitive
     if not sensitive:
         return redactor.value(invocation.arguments)[0]
-    open_ones = {key: value for key, value in invocation.arguments.items() if key not in sensitive}
-    withheld = dict.fromkeys(sensitive & invocation.arguments.keys(), "[not journalled]")
+    # What the tool does not know may be a sensitive argument under a wrong name.
+    known = invocation.tool.arguments_model.model_fields.keys() - sensitive
+    open_ones = {key: value for key, value in invocation.arguments.items() if key in known}
+    withheld = dict.fromkeys(invocation.arguments.keys() - known, "[not journalled]")
     return redactor.value(open_ones)[0] | withheld

@@ -32,6 +32,8 @@ class Record:
             record = entry(invocation, "outcome", status=status, code=code, payload=payload)
         else:
             payload["arguments"] = shown_arguments(invocation, self._redactor)
+            if invocation.approval:
+                payload["approval"] = invocation.approval
             decision = "allowed" if invocation.allowed else "parked" if status == "parked" else "refused"
             record = entry(invocation, "call", decision=decision, status=status, code=code, payload=payload)
         outcome.record = await self._journal.append(record)

@@ -19,10 +19,15 @@ class Redact:
 
     async def __call__(self, invocation: Invocation) -> None:
         outcome = invocation.outcome
+        if invocation.tool is None:
+            # No tool of ours has that name: it is the caller's text.
+            invocation.tool_name = self._redactor.text(invocation.tool_name)
         if outcome is None:
             return
         if outcome.error is not None:
-            outcome.error.message = self._redactor.text(outcome.error.message)
+            error = outcome.error
+            error.message = self._redactor.text(error.message)
+            error.details = self._redactor.value(error.details)[0]
             return
         if not invocation.target.says.sensitive_result:
             self._black_out(outcome)
