@@ -78,6 +78,25 @@ async def test_both_ways_answer_the_same_in_a_session(mcp: McpHttp, monkeypatch:
     assert short.headers["mcp-session-id"] == mcp.session
 
 
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", ""])
+async def test_a_body_that_is_not_declared_json_is_refused_on_both_ways(
+    mcp: McpHttp, monkeypatch: pytest.MonkeyPatch, content_type: str
+) -> None:
+    """A tool runs only for a body sent as `application/json`, in both eras and whichever way reads it."""
+    await mcp.open()
+    params = {"name": "mads.probe.write", "arguments": {"text": "x"}}
+    for _ in range(2):
+        stateless = await mcp.stateless("tools/call", params, content_type=content_type)
+        assert stateless.status == 400, stateless.body
+        headers = mcp.session_headers() | {"content-type": content_type}
+        document = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}
+        in_session = await mcp.raw.request("POST", "/mcp", headers, json.dumps(document).encode())
+        assert in_session.status == 400, in_session.body
+        monkeypatch.setattr(FastPath, "read", lambda *_: None)
+    assert mcp.stand.records("mads.probe.write") == []
+    assert (await mcp.stateless("tools/call", params)).status == 200
+
+
 async def test_what_happens_meanwhile_comes_before_the_answer(mcp: McpHttp, monkeypatch: pytest.MonkeyPatch) -> None:
     """Progress and log lines turn an answer into a stream; both ways send the same messages in the same order."""
     await mcp.open()

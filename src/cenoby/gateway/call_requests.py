@@ -113,6 +113,7 @@ class RequestReader:
             len(headers) != count
             or headers.get(b"mcp-protocol-version") != _MODERN
             or headers.get(b"mcp-method") != b"tools/call"
+            or headers.get(b"content-type") != b"application/json"
             or not self._accepts_both(headers.get(b"accept", b""))
             or any(name.startswith(_PARAM_PREFIX) for name in headers)
         ):
