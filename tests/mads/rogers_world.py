@@ -21,8 +21,10 @@ from cenoby.colony.invocation import Call, Invocation
 from cenoby.colony.tool import Tool, tools_of
 from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.envelope import Envelope
+from cenoby.kernel.settings import RedactionSettings
 from cenoby.mads.rogers.ledger import ConversationLedger
 from cenoby.mads.rogers.mad import Rogers
+from cenoby.protection.redact import Redactor
 from cenoby.store.database import Database
 from cenoby.store.migrate import migrate
 
@@ -74,7 +76,7 @@ class World:
         invocation.principal = principal
         tool = self.tools[name]
         parsed = tool.parse(msgspec.json.encode(arguments))
-        result = await tool.run(Call(invocation, _no_record, str, 0), **parsed)
+        result = await tool.run(Call(invocation, _no_record, Redactor(RedactionSettings()), 0), **parsed)
         plain = msgspec.to_builtins(result)
         assert tool.output_schema is not None
         jsonschema.validate(plain, tool.output_schema)

@@ -17,7 +17,7 @@ from cenoby.colony.tool import Tool, tools_of
 from cenoby.kernel.clock import ManualClock
 from cenoby.kernel.codec import to_json
 from cenoby.kernel.errors import CenobyError
-from cenoby.kernel.settings import BudgetSettings, EgressSettings, ModelSettings
+from cenoby.kernel.settings import BudgetSettings, EgressSettings, ModelSettings, RedactionSettings
 from cenoby.mads.fiedler import Answer, Fiedler, ModelList, UsageReport
 from cenoby.models.catalogue import Catalogue, ModelInputError
 from cenoby.models.client import ModelClient
@@ -25,6 +25,7 @@ from cenoby.models.refusal import ModelUnavailable
 from cenoby.models.tokens import TokenCounter
 from cenoby.models.usage import UsageBook
 from cenoby.protection.egress import EgressGuard
+from cenoby.protection.redact import Redactor
 from cenoby.store.database import Database
 from cenoby.store.journal import Entry, RecordRef
 
@@ -99,7 +100,7 @@ class Stage:
             reservation = await self.ledger.reserve(ADA.agent, ADA.tenant, tool.estimate(parsed))
         deadline_ns = self.clock.now_ns() + round(tool.says.timeout * 1e9)
         try:
-            return await tool.run(Call(invocation, no_journal, str, deadline_ns), **parsed)
+            return await tool.run(Call(invocation, no_journal, Redactor(RedactionSettings()), deadline_ns), **parsed)
         finally:
             if reservation and invocation.spent is not None:
                 await self.ledger.settle(reservation, invocation.spent)
