@@ -120,8 +120,8 @@ REFUSALS = {
     "nowhere": "tool_unknown", "garbled": "arguments_invalid", "stranger": "token_unknown",
     "rule": "action_not_allowed",
 }  # fmt: skip
-BEFORE = {"budget": "approve", "dispatch": "intend", "settle": "dispatch", "record": "redact"}
-"""The stage that has just ended when a call is in this one. `intend` has a test of its own in `test_pipeline_edges`."""
+BEFORE = {"budget": "approve", "intend": "budget", "dispatch": "intend", "settle": "dispatch", "record": "redact"}
+"""The stage that has just ended when a call is in this one."""
 steps = st.builds(
     lambda what, end, bound, share, cancel_in, twice, until: Step(
         what, end, bound, None if share is None else bound * share // 4, cancel_in, twice, until
