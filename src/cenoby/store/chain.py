@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 import msgspec
+
+from cenoby.store.index_check import IndexCheck
 
 FORMAT = 1
 FIRST_PREV_HASH = bytes(32)
@@ -39,6 +41,18 @@ class ChainHead(msgspec.Struct, frozen=True):
     seq: int
     id: str
     hash: str
+
+
+def head_of(text: str) -> ChainHead:
+    """The head written as `node:seq:hash`, as `cenoby journal verify` prints it.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    node, seq, digest = (text.rsplit(":", 2) + ["", ""])[:3]
+    if not (node and seq.isdecimal() and len(digest) == 64):
+        raise ValueError(f"{text[:120]!r} is no head; write node:seq:hash, as verify prints them")
+    return ChainHead(node, int(seq), "", digest.lower())
 
 
 class Verification(msgspec.Struct, frozen=True):
@@ -78,7 +92,9 @@ def link_hash(prev: bytes, header: bytes) -> bytes:
 class _Checker:
     """One pass over all records in the order in which they were written."""
 
-    def __init__(self) -> None:
+    def __init__(self, index: IndexCheck, kept: Iterable[ChainHead]) -> None:
+        self.index = index
+        self.kept = {(head.node, head.seq): head.hash for head in kept}
         self.heads: dict[str, ChainHead] = {}
         self.position = 0
         self.payloads = 0
@@ -104,6 +120,10 @@ class _Checker:
                 f"node {node}, seq {seq}: the record was changed, or does not continue the one before it", identifier
             )
         self.heads[node] = ChainHead(node, seq, identifier, stored_hash.hex())
+        if self.kept and self.kept.pop((node, seq), stored_hash.hex()) != stored_hash.hex():
+            raise _Broken(f"node {node}, seq {seq}: the record is another one than the head that was kept", identifier)
+        if not self.index.record(position, header):
+            raise _Broken(f"position {position}: the index that finds records says something else", identifier)
         if header[12] == ERASED and header[5] == "event":
             self.erasures.add(header[14])
         self._payload(identifier, seq, header[16], salted)
@@ -122,18 +142,26 @@ class _Checker:
             raise _Broken(f"{last_position} records were written and {self.position} are there")
         if strays:
             raise _Broken(f"{strays} payloads belong to no record")
+        for node, seq in self.kept:
+            raise _Broken(f"node {node}: the chain ends before seq {seq}, which it had when that head was kept")
+        if not self.index.finish():
+            raise _Broken("the index that finds records does not fit them: listings would leave some out")
         for identifier, seq in self.missing.items():
             if identifier not in self.erasures:
                 raise _Broken(f"seq {seq}: the payload is missing and was never erased", identifier)
 
 
-def verify_chain(connection: sqlite3.Connection) -> Verification:
-    """Check every record that `connection` sees; blocks for about 5 µs a record.
+def verify_chain(connection: sqlite3.Connection, kept: Iterable[ChainHead] = ()) -> Verification:
+    """Check every record that `connection` sees; blocks for about 6 µs a record.
+
+    Args:
+        connection: on one snapshot of the journal.
+        kept: heads from earlier checks, kept where who writes the journal cannot reach them; they must still be in it.
 
     Raises:
         sqlite3.Error: the file cannot be read, or holds no journal.
     """
-    checker = _Checker()
+    checker = _Checker(IndexCheck(connection), kept)
     try:
         for row in _rows(connection):
             checker.record(row[:5], row[5])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +16,7 @@ from cenoby.kernel.clock import Clock
 from cenoby.kernel.ids import new_id
 from cenoby.kernel.randomness import RandomPool
 from cenoby.store import journal_reader
-from cenoby.store.chain import ERASED, FORMAT, ChainHead, Verification, verify_chain
+from cenoby.store.chain import ERASED, FORMAT, ChainHead, Verification, head_of, verify_chain
 from cenoby.store.database import Database, StoreUnavailable
 from cenoby.store.journal_reader import JournalPage, JournalQuery, Record
 from cenoby.store.journal_writer import Append, JournalWriter, RecordRef, Row
@@ -30,6 +30,7 @@ __all__ = [
     "Record",
     "RecordRef",
     "Verification",
+    "head_of",
     "verify_file",
 ]
 
@@ -156,9 +157,13 @@ class Journal:
         """The last record of this node, or None."""
         return await self._database.read(lambda connection: journal_reader.read_head(connection, self._node))
 
-    async def verify(self) -> Verification:
-        """Check the whole chain as it is on disk now; takes some microseconds a record, on a thread of its own."""
-        return await asyncio.to_thread(_verify, self._database.path)
+    async def verify(self, kept: Sequence[ChainHead] = ()) -> Verification:
+        """Check the whole chain as it is on disk now; takes some microseconds a record, on a thread of its own.
+
+        Args:
+            kept: heads of earlier checks, which must still be in the chain.
+        """
+        return await asyncio.to_thread(_verify, self._database.path, kept)
 
     async def count_calls(self, since_ns: int) -> list[tuple[str, str, int]]:
         """How many calls each agent made of each MAD since then: `(agent, mad, calls)`."""
@@ -175,22 +180,26 @@ class Journal:
         return self._database.submit(self._writer, Append(rows, erase), size)
 
 
-async def verify_file(path: Path) -> Verification:
+async def verify_file(path: Path, kept: Sequence[ChainHead] = ()) -> Verification:
     """Check the journal in a database file, also while a colony writes to it; the file is only read.
+
+    Args:
+        path: the file.
+        kept: heads of earlier checks, which must still be in the chain.
 
     Raises:
         StoreUnavailable: there is no such file, or no journal in it.
     """
-    return await asyncio.to_thread(_verify, path)
+    return await asyncio.to_thread(_verify, path, kept)
 
 
-def _verify(path: Path) -> Verification:
+def _verify(path: Path, kept: Sequence[ChainHead]) -> Verification:
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             # Text that is no UTF-8 is a change to be reported, not a file that cannot be read.
             connection.text_factory = _lenient_text
             connection.execute("BEGIN")
-            return verify_chain(connection)
+            return verify_chain(connection, kept)
     except sqlite3.Error as error:
         raise StoreUnavailable("store_failed", f"{path} cannot be read as a journal: {error}.") from error
 

@@ -15,7 +15,7 @@ from cenoby.access.tokens import Identities
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad, ResourceKind
-from cenoby.colony.tool import Tool, tool
+from cenoby.colony.tool import CallInvalid, Tool, tool
 from cenoby.kernel.clock import Clock, iso_time
 from cenoby.kernel.envelope import Priority
 from cenoby.mads.grace import views
@@ -30,7 +30,7 @@ from cenoby.mads.grace.records import (
     verification_view,
 )
 from cenoby.mads.grace.tool_search import rank
-from cenoby.store.journal import Journal, JournalQuery
+from cenoby.store.journal import Journal, JournalQuery, head_of
 from cenoby.telemetry.metrics import Metrics
 from cenoby.telemetry.recorder import Recorder
 
@@ -222,10 +222,20 @@ class Grace(Mad):
         return record_detail(found)
 
     @tool("journal:read", effect="reads", title="Verify the journal", timeout=3600, priority=Priority.BULK)
-    async def verify_journal(self, call: Call) -> VerificationView:
+    async def verify_journal(
+        self,
+        call: Call,
+        heads: Annotated[
+            list[str], Field(description="Heads of earlier checks, node:seq:hash; they must still be in the chain.")
+        ] = [],  # noqa: B006 - only read
+    ) -> VerificationView:
         """Check the whole hash chain and all payloads that are there; names the first record that does not hold."""
         del call
-        return verification_view(await self._journal.verify())
+        try:
+            kept = [head_of(head) for head in heads]
+        except ValueError as error:
+            raise CallInvalid("arguments_invalid", f"heads: {error}.") from None
+        return verification_view(await self._journal.verify(kept))
 
     @tool("journal:read", effect="reads", title="List spans")
     async def list_spans(
