@@ -58,10 +58,13 @@ class FakeGrace:
     revoked: bool = False
     broken: bool = False
 
-    async def __call__(self, token: str, name: str, arguments: Mapping[str, Any]) -> Any:
-        self.calls.append((token, name, dict(arguments)))
+    def authenticate(self, token: str) -> str:
         if token not in (OPERATOR, DEVELOPER) or self.revoked:
             raise _Unknown("test_page_unknown", "Nobody has this token.")
+        return token.removeprefix("cby_")
+
+    async def __call__(self, token: str, name: str, arguments: Mapping[str, Any]) -> Any:
+        self.calls.append((token, name, dict(arguments)))
         if token == DEVELOPER and name != "mads.grace.status":
             raise _No("test_page_refused", "Your roles do not allow it.")
         if self.broken:
@@ -123,7 +126,14 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 async def browser(grace: FakeGrace, clock: ManualClock) -> AsyncIterator[httpx2.AsyncClient]:
-    page = StatusPage(colony="main", version="1.2.3", ready=lambda: True, call_tool=grace, clock=clock)
+    page = StatusPage(
+        colony="main",
+        version="1.2.3",
+        ready=lambda: True,
+        authenticate=grace.authenticate,
+        call_tool=grace,
+        clock=clock,
+    )
     transport = httpx2.ASGITransport(app=page)
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8600") as client:
         yield client

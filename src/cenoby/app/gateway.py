@@ -53,6 +53,7 @@ def _status_page(parts: Parts) -> StatusPage:
         colony=parts.settings.colony,
         version=__version__,
         ready=lambda: True,
+        authenticate=lambda token: parts.ports.identities.authenticate(token).agent,
         call_tool=call_tool,
         clock=parts.ports.clock,
     )

@@ -41,6 +41,10 @@ class ToolCaller(Protocol):
         ...
 
 
+Authenticate = Callable[[str], str]
+"""Says which agent has a token; raises Unauthenticated where none has it any more. It writes nothing down."""
+
+
 class FormInvalid(InvalidInput):
     """A form of the status page that cannot be read."""
 
@@ -59,16 +63,25 @@ class StatusPage:
     Args:
         colony, version: shown to everybody.
         ready: whether the colony takes calls.
+        authenticate: asked before anything is called, so that a stranger costs no call and no record.
         call_tool: the way to Grace.
         clock: ends sessions.
     """
 
     def __init__(
-        self, *, colony: str, version: str, ready: Callable[[], bool], call_tool: ToolCaller, clock: Clock
+        self,
+        *,
+        colony: str,
+        version: str,
+        ready: Callable[[], bool],
+        authenticate: Authenticate,
+        call_tool: ToolCaller,
+        clock: Clock,
     ) -> None:
         self._colony = colony
         self._version = version
         self._ready = ready
+        self._authenticate = authenticate
         self._call_tool = call_tool
         self._sessions = Sessions(clock)
         self._router = Router(self.routes(), redirect_slashes=False, default=self._nothing)
@@ -150,12 +163,13 @@ class StatusPage:
     async def _sign_in(self, request: Request) -> Response:
         _require_own_origin(request)
         token = _field(await _form(request), "token").strip()
-        # Any tool that answers would do; this one proves the token and that its agent may look at the colony.
+        agent = self._authenticate(token)
+        # Any tool that answers would do; this one proves that the agent may look at the colony.
         await self._call_tool(token, "mads.grace.status", {})
         response = redirect("/")
         response.set_cookie(
             _COOKIE,
-            self._sessions.open(token),
+            self._sessions.open(token, agent),
             path="/",
             httponly=True,
             samesite="strict",
@@ -164,10 +178,12 @@ class StatusPage:
         return response
 
     async def _sign_out(self, request: Request) -> Response:
-        _, session = self._credential(request)
+        # Asks for no token: whoever's was revoked may still sign out.
+        name = request.cookies.get(_COOKIE, "")
+        session = self._sessions.find(name)
         if session is not None:
             _require_own_form(request, await _form(request), session)
-        self._sessions.close(request.cookies.get(_COOKIE, ""))
+        self._sessions.close(name)
         response = redirect("/")
         response.delete_cookie(_COOKIE)
         return response
@@ -184,11 +200,18 @@ class StatusPage:
         return self._page("message.html", 404, headline="Not here", error=error)
 
     def _credential(self, request: Request) -> tuple[str | None, Session | None]:
+        """The token of whoever looks, known to be somebody's, and the session that it came with.
+
+        Raises:
+            Unauthenticated: nobody has it, or not any more.
+        """
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and bearer:
-            return bearer.strip(), None
-        session = self._sessions.find(request.cookies.get(_COOKIE, ""))
-        return (session.token, session) if session else (None, None)
+        by_header = scheme.lower() == "bearer" and bool(bearer)
+        session = None if by_header else self._sessions.find(request.cookies.get(_COOKIE, ""))
+        token = bearer.strip() if by_header else session.token if session else None
+        if token is not None:
+            self._authenticate(token)
+        return token, session
 
     async def _if_allowed(self, token: str, tool: str, arguments: Mapping[str, Any]) -> Any:
         """The tool's result, or None where the roles of whoever looks do not allow it."""
