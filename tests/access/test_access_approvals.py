@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cenoby.access.actions import tier_of
 from cenoby.access.approvals import LONGEST_REASON, MAX_PENDING, Approvals
 from cenoby.access.limits import LimitExceeded
 from cenoby.access.principals import Principal
@@ -61,22 +62,28 @@ async def refusal(approvals: Approvals, approval_id: str, approver: Principal) -
         (["*"], "code:read", True),
         (["*", "approval", "approval:decide"], "approval:decide", False),
         ([], "org:fire", False),
+        (["risk:high"], "org:fire", True),
+        (["risk:high"], "secret:read", True),
+        (["risk:high"], "code:write", False),
+        (["risk:low"], "approval:decide", False),
     ],
 )
 def test_which_actions_need_a_person(
     required: list[str], action: str, needed: bool, clock: ManualClock, unused_database: Database
 ) -> None:
     """A type, a category or everything can be required; deciding itself never, or nobody could begin."""
-    assert Approvals(unused_database, clock, ApprovalSettings(require=required)).needs(action) is needed
+    assert (
+        Approvals(unused_database, clock, ApprovalSettings(require=required)).needs(action, tier_of(action)) is needed
+    )
 
 
-@pytest.mark.parametrize("entry", ["deploy:prod", "deplyo", "x:*", "deploy:", ""])
+@pytest.mark.parametrize("entry", ["deploy:prod", "deplyo", "x:*", "deploy:", "risk:hihg", "risk:", ""])
 def test_a_misspelt_requirement_stops_the_start(entry: str, clock: ManualClock, unused_database: Database) -> None:
     """An entry that could never match would let through what it was meant to stop, so it is an error."""
     approvals = Approvals(unused_database, clock, ApprovalSettings(require=["*", "deploy", "web:*", "org:fire", entry]))
     with pytest.raises(SettingsError, match=r"approvals\.require"):
         approvals.verify_settings()
-    Approvals(unused_database, clock, ApprovalSettings(require=["*", "deploy", "web:*"])).verify_settings()
+    Approvals(unused_database, clock, ApprovalSettings(require=["*", "deploy", "web:*", "risk:high"])).verify_settings()
 
 
 @pytest.fixture
@@ -87,12 +94,6 @@ def unused_database(fresh_file: Callable[[], Path], clock: ManualClock) -> Datab
         return database
 
     return asyncio.run(opened_and_closed())
-
-
-async def test_an_action_that_needs_nobody_goes_through(approvals: Approvals) -> None:
-    """No request is made where none is needed."""
-    assert await approvals.check(ADA, "mads.x.y", "code:read", "d1", {}, "i1") is None
-    assert await approvals.list("default") == ()
 
 
 async def test_one_yes_lets_one_call_through(approvals: Approvals) -> None:

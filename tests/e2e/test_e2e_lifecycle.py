@@ -139,21 +139,9 @@ def test_a_call_that_the_stop_cut_off_is_told_so_by_code(
     assert (code, error["code"], error["family"]) == (6, "colony_stopping", "unavailable")
 
 
-CANCELLED_TOO_LATE = pytest.mark.xfail(
-    strict=True,
-    reason="gateway/server.py, _stop, gives up on such a call, and `colony_stopped` is written all the same; the call "
-    "ends when the store is closed, so its outcome is lost, and since journal_reader.py, open_intents, looks only "
-    "behind the last `colony_stopped`, the next start does not add `unknown` either",
-)
-NEVER_ENDS = pytest.mark.xfail(
-    strict=True,
-    reason="app/up.py, serve_colony: when all is stopped, uvloop.run waits for every task that is left, without an end",
-)
-
-
 @pytest.mark.parametrize(
     "ignored",
-    [1, pytest.param(2, marks=CANCELLED_TOO_LATE), pytest.param(1_000_000, marks=[NEVER_ENDS, pytest.mark.slow])],
+    [1, 2, 1_000_000],
     ids=["once", "twice", "always"],
 )
 def test_a_tool_that_ignores_its_cancellation_does_not_spoil_the_stop(

@@ -70,7 +70,7 @@ def changed(indexed: Path, folder: Path, *statements: str) -> Path:
     ],
 )
 async def test_an_index_that_does_not_fit_is_reported(indexed: Path, tmp_path: Path, statement: str) -> None:
-    """Each change of the index alone, which hides records from listings, fails verification; the file as is does not."""
+    """Each change of the index alone that hides records from listings, fails verification; the file as it is holds."""
     assert (await verify_file(changed(indexed, tmp_path))).ok
     verified = await verify_file(changed(indexed, tmp_path, statement))
     assert not verified.ok
@@ -78,7 +78,7 @@ async def test_an_index_that_does_not_fit_is_reported(indexed: Path, tmp_path: P
 
 
 async def test_a_chain_cut_short_is_seen_by_a_head_that_was_kept(indexed: Path, tmp_path: Path) -> None:
-    """Whoever drops the newest records and the count of them is found out by an earlier check's head, and only by it."""
+    """Who drops the newest records and the count of them is found out by the head of an earlier check alone."""
     whole = await verify_file(indexed)
     cut = changed(
         indexed,

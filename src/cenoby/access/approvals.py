@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from cenoby.access import records
-from cenoby.access.actions import known_actions
+from cenoby.access.actions import RiskTier, known_actions
 from cenoby.access.limits import LimitExceeded
 from cenoby.access.principals import Principal
 from cenoby.access.records import Approval
@@ -26,6 +26,7 @@ from cenoby.store.database import Database
 
 MAX_PENDING = 100
 """Undecided requests of one agent; more would bury the person who decides."""
+_RISK = "risk:"
 LONGEST_REASON = 2000
 """Characters of a decision's reason that are kept."""
 
@@ -43,17 +44,20 @@ class Approvals:
         self._database = database
         self._clock = clock
         self._required = frozenset(settings.require)
+        tiers = [_tier(entry) for entry in settings.require if entry.startswith(_RISK)]
+        self._from_tier = min(tiers, default=RiskTier.CRITICAL + 1)
         self._open_ns = settings.expire_minutes * 60_000_000_000
 
-    def needs(self, action: str) -> bool:
-        """Whether a person must approve the action type: it, its category (`deploy` or `deploy:*`) or `*` is required.
+    def needs(self, action: str, risk: RiskTier) -> bool:
+        """Whether a person must approve: what is required names the action type, its category (`deploy` or `deploy:*`),
+        all (`*`), or a risk tier that it reaches (`risk:high`).
 
         Reading and deciding requests never does, or nobody could decide the first one.
         """
         category = action.partition(":")[0]
         if category == "approval":
             return False
-        return not self._required.isdisjoint((action, category, f"{category}:*", "*"))
+        return risk >= self._from_tier or not self._required.isdisjoint((action, category, f"{category}:*", "*"))
 
     def verify_settings(self) -> None:
         """Pass if everything in `approvals.require` matches a registered action type. Call it once all MADs are loaded:
@@ -65,6 +69,7 @@ class Approvals:
         known = set(known_actions())
         categories = {action.partition(":")[0] for action in known}
         matching = known | categories | {f"{category}:*" for category in categories} | {"*"}
+        matching |= {f"{_RISK}{tier}" for tier in RiskTier}
         for entry in sorted(self._required - matching):
             near = difflib.get_close_matches(entry, matching, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else "; use category:action, a category, or *."
@@ -72,7 +77,7 @@ class Approvals:
 
     async def check(
         self, principal: Principal, tool: str, action: str, arguments_digest: str, summary: Any, invocation: str
-    ) -> str | None:
+    ) -> str:
         """Use up the approval of this very call, or ask for one.
 
         Args:
@@ -82,7 +87,7 @@ class Approvals:
             invocation: id of the call that uses the approval up.
 
         Returns:
-            The id of the approval that was used; None where the action needs none.
+            The id of the approval that was used.
 
         Raises:
             AccessRefused: `approval_pending` (with `approval_id` in the details) until somebody decides, and
@@ -90,8 +95,6 @@ class Approvals:
             LimitExceeded: `approvals_full`.
             StoreUnavailable: it could not be made durable; the call does not go through.
         """
-        if not self.needs(action):
-            return None
         now_ns = self._clock.now_ns()
         request = Approval(
             id=new_id(),
@@ -197,6 +200,11 @@ class Approvals:
         if not won:
             raise _not_decidable(found, approver)
         return found
+
+
+def _tier(entry: str) -> int:
+    # What is no tier is refused by `verify_settings`; until then it asks for the most.
+    return RiskTier.__members__.get(entry.removeprefix(_RISK).upper(), RiskTier.LOW)
 
 
 def _claim(connection: sqlite3.Connection, request: Approval, invocation: str) -> Approval | None:

@@ -86,13 +86,15 @@ async def open_colony(settings: Settings, clock: Clock) -> AsyncGenerator[Colony
         parts.ports.approvals.verify_settings()
         await parts.ports.identities.ensure_operator(settings.data / "admin.token")
         await _life_cycle(parts, "colony_started")
-        stack.push_async_callback(_life_cycle, parts, "colony_stopped")
+        stack.push_async_callback(_stopped, parts)
         _watch(parts, lines)
         yield Colony(parts)
 
 
 async def _parts(settings: Settings, clock: Clock, redactor: Redactor, stack: AsyncExitStack) -> Parts:
     node = f"{settings.colony}-1"
+    # Before any secret is in memory.
+    dumps = "off" if forbid_core_dumps() else "missing: the system refused"
     database = await Database.open(settings.data / "colony.db", clock=clock)
     stack.push_async_callback(database.close)
     journal = Journal(database, node=node, clock=clock)
@@ -105,7 +107,7 @@ async def _parts(settings: Settings, clock: Clock, redactor: Redactor, stack: As
     stack.push_async_callback(sandbox.close)
     host = Host(bus, settings.colony, settings.mailbox, clock)
     ports = await _ports(settings, clock, redactor, database, journal, host, recorder)
-    protections = await _protections(sandbox)
+    protections = await _protections(sandbox, dumps)
     return Parts(
         settings=settings,
         ports=ports,
@@ -174,7 +176,7 @@ async def _vault(settings: Settings, clock: Clock, database: Database, journal: 
     return await Vault.open(database, source, clock=clock, record=record)
 
 
-async def _protections(sandbox: Sandbox) -> Mapping[str, str]:
+async def _protections(sandbox: Sandbox, core_dumps: str) -> Mapping[str, str]:
     """What holds a sandboxed process here, in words for the log and for `status`."""
     held = await sandbox.protections()
     words = {
@@ -183,7 +185,7 @@ async def _protections(sandbox: Sandbox) -> Mapping[str, str]:
         "sandbox privileges": "none can be gained" if held.no_new_privileges else "missing",
         "sandbox landlock": f"ABI {held.landlock}" if held.landlock else "missing in this kernel",
         "sandbox seccomp": "held" if held.seccomp else "missing in this kernel",
-        "core dumps": "off" if forbid_core_dumps() else "missing: the system refused",
+        "core dumps": core_dumps,
     }
     _log.info("protections", **words)
     return words
@@ -209,6 +211,12 @@ async def _host(parts: Parts, name: str) -> None:
         await parts.ports.host.add(make_mad(name, parts))
     except TypeError as error:
         raise MadUnknown("mad_invalid", f"mads: {name!r} cannot be hosted: {error}.") from error
+
+
+async def _stopped(parts: Parts) -> None:
+    # `colony_stopped` says that nothing was left open: the next start looks for intents without outcome only after it.
+    left = parts.ports.host.calls_under_way
+    await _life_cycle(parts, "colony_cut_off" if left else "colony_stopped")
 
 
 async def _life_cycle(parts: Parts, code: str) -> None:

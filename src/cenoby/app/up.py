@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
+import sys
 from collections.abc import Callable
 
 import uvloop
@@ -14,6 +16,8 @@ from cenoby.app.data_dir import announce as write_address
 from cenoby.app.data_dir import owned, withdraw
 from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.settings import Settings
+
+_LAST_SECONDS = 1.0
 
 
 def serve_colony(settings: Settings, announce: Callable[[str], None]) -> int:
@@ -44,6 +48,18 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
             await stop.wait()
         finally:
             withdraw(settings.data)
+    await _leave_nobody_behind()
+
+
+async def _leave_nobody_behind() -> None:
+    """End tasks that outlived the colony; one that will not end does not keep the process."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel("the colony stopped")
+    if left and (await asyncio.wait(left, timeout=_LAST_SECONDS))[1]:
+        # Everything is written and closed, and the loop would wait for them without end.
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def settle_garbage_collector() -> None:

@@ -2,7 +2,7 @@
 
 `MessageBus` is the contract; `tests/bus` holds the one conformance suite that every transport passes.
 
-Subjects are names joined by dots, `<colony>.<tenant>.<kind>.<name>`, e.g. `main.default.mad.rogers`. A subscription
+Subjects are names joined by dots, e.g. `main.mad.rogers` or `main.default.conversation.7`. A subscription
 may use `*` for one name and a last `>` for all that remain; an envelope's recipient may not. `subject()` builds one
 from names that may hold any character.
 

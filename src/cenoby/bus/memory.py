@@ -1,7 +1,6 @@
 """The bus within one process.
 
-Values pass by reference, or with `codec=True` through msgpack and back: as they would reach another process, so that a
-colony that works on the one works on a bus with a network in between. A request calls its responder directly, in the
+Values pass by reference, or with `codec=True` through msgpack and back, as they would reach another process. A request calls its responder directly, in the
 caller's task: no hop, no queue, and a timer only once the responder waits for something.
 """
 

@@ -10,8 +10,9 @@ import msgspec
 
 from cenoby.bus.contract import BusUnavailable, MessageBus, Subscription
 from cenoby.colony.invocation import Invocation
-from cenoby.colony.mad import Mad, Prompt, ResourceKind
+from cenoby.colony.mad import Mad, ResourceKind
 from cenoby.colony.mailbox import Mailbox, MailboxState
+from cenoby.colony.prompts import HostedPrompt, hosted_prompts, prompt_tool
 from cenoby.colony.tool import CallInvalid, Tool, ToolContent, tools_of
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.envelope import Envelope
@@ -35,16 +36,14 @@ class ToolFault(Fault):
 
 
 class ToolCall(msgspec.Struct, frozen=True):
-    """Bus event `tool_call.v1`: run one tool."""
+    """Bus event `tool_call.v1`: run one tool for an invocation that is under way on this node."""
 
     invocation: str
     tool: str
-    agent: str
-    arguments: bytes
 
 
 class ToolReply(msgspec.Struct, frozen=True):
-    """Bus event `tool_reply.v1`: what the tool gave back, as plain JSON types or content blocks."""
+    """The reply to it: what the tool gave back, as plain JSON types or content blocks."""
 
     value: Any = None
     blocks: list[dict[str, Any]] | None = None
@@ -124,7 +123,7 @@ class Host:
 
     @property
     def tools(self) -> Iterable[Tool]:
-        """All tools of all hosted MADs."""
+        """All declared tools of all hosted MADs; those of their prompts are not among them."""
         return self._tools.values()
 
     @property
@@ -133,28 +132,33 @@ class Host:
         return [kind for mad in self._mads.values() for kind in mad.resources()]
 
     @property
-    def prompts(self) -> list[Prompt]:
+    def prompts(self) -> list[HostedPrompt]:
         """All prompts that hosted MADs offer."""
-        return [prompt for mad in self._mads.values() for prompt in mad.prompts()]
+        return hosted_prompts(self._mads.values())
+
+    @property
+    def calls_under_way(self) -> int:
+        """Calls that were sent to a MAD and have not come back."""
+        return len(self._live)
 
     def mailbox_states(self) -> dict[str, MailboxState]:
         """The state of each MAD's mailbox, by name."""
         return {name: mailbox.state() for name, mailbox in self._mailboxes.items()}
 
     def tool(self, name: str) -> Tool:
-        """The tool of that canonical name.
+        """The tool of that canonical name, be it a declared one or a prompt's.
 
         Raises:
             CallInvalid: there is none.
         """
-        found = self._tools.get(name)
+        found = self._tools.get(name) or prompt_tool(self._mads.values(), name)
         if found is None:
             # Near names are not offered: the caller may not be allowed to know them, and to find them takes long.
             raise CallInvalid("tool_unknown", f"No tool is named {name[:64]!r}; list the tools to see what there is.")
         return found
 
     async def deliver(self, invocation: Invocation, deadline_ns: int) -> ToolReply:
-        """Send an invocation to its MAD's mailbox, wherever on the bus that is, and wait for the reply.
+        """Send an invocation over the bus to its MAD's mailbox on this node, and wait for the reply.
 
         Raises:
             CenobyError: what the tool raised, or that it could not be reached.
@@ -168,7 +172,7 @@ class Host:
             sender=invocation.caller.agent,
             recipient=self.subject(tool.mad),
             event="tool_call.v1",
-            payload=ToolCall(invocation.id, tool.name, invocation.caller.agent, invocation.canonical),
+            payload=ToolCall(invocation.id, tool.name),
             priority=tool.says.priority,
             deadline_ns=deadline_ns,
         )

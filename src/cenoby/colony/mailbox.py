@@ -24,7 +24,6 @@ class ColonyUnavailable(Unavailable):
 
     codes = {
         "mailbox_full": "Too many calls wait for this MAD; try again after `retry_after` seconds.",
-        "colony_stopping": "The colony is stopping and takes no new calls; try again when it is back.",
     }
 
 

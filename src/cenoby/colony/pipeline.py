@@ -48,7 +48,7 @@ class Pipeline:
     def __init__(self, ports: Ports) -> None:
         self._way_in: Sequence[Stage] = (
             Identify(ports),  # who calls: token to principal
-            Admit(ports),  # is the colony open, is there such a tool, is the caller within rate and quota
+            Admit(ports),  # is the caller within rate and quota, and is there such a tool
             Sanitise(ports),  # size, depth, hidden characters, and does it fit the schema
             Classify(ports),  # which action type, effect and risk tier policy decides on
             Conduct(ports),  # may this agent act at all just now
@@ -60,7 +60,7 @@ class Pipeline:
         )
         self._way_back: Sequence[Stage] = (
             Settle(ports),  # give back what was reserved and not spent
-            Redact(ports),  # black out secrets and personal data in the result
+            Redact(ports),  # black out secrets and personal data; the result as JSON, bounded
             Record(ports),  # make decision and outcome durable; only then answer
         )
         self._ports = ports

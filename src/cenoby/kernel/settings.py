@@ -34,9 +34,13 @@ class GatewaySettings(Section):
     max_body_bytes: Count = 4 * 1024 * 1024
     """Largest request body, bytes."""
     max_inflight: Count = 512
-    """Requests served at once; one more is answered 503 with Retry-After."""
+    """Requests served at once, a sixteenth of them kept for agents that may decide or administer; one more is 503."""
+    max_inflight_per_agent: Count | None = None
+    """Requests of one agent served at once; a quarter of `max_inflight` unless said."""
     max_streams: Count = 1024
-    """Open event streams at once."""
+    """Open event streams, and calls that only wait for news, at once; one more is answered 503 with Retry-After."""
+    max_streams_per_agent: Count | None = None
+    """Of these, those of one agent at once; a quarter of `max_streams` unless said."""
     max_connections: Count = 4096
     """Open connections at once."""
     request_timeout: Seconds = 20
@@ -103,7 +107,7 @@ class ApprovalSettings(Section):
     """Which calls wait for a person."""
 
     require: list[str] = ["deploy:production", "db:admin", "org:fire"]
-    """Action types, or categories (`deploy`), that a person must approve."""
+    """Action types, categories (`deploy`), or risk tiers and all above (`risk:high`), that a person must approve."""
     expire_minutes: Count = 240
     """Minutes after which an undecided request is denied."""
 

@@ -49,7 +49,7 @@ def head_of(text: str) -> ChainHead:
     Raises:
         ValueError: it is not of that form.
     """
-    node, seq, digest = (text.rsplit(":", 2) + ["", ""])[:3]
+    node, seq, digest = [*text.rsplit(":", 2), "", ""][:3]
     if not (node and seq.isdecimal() and len(digest) == 64):
         raise ValueError(f"{text[:120]!r} is no head; write node:seq:hash, as verify prints them")
     return ChainHead(node, int(seq), "", digest.lower())

@@ -7,7 +7,7 @@ from cenoby.colony.stages import Ports
 
 
 class Dispatch:
-    """Sends the call over the bus to wherever its MAD runs."""
+    """Sends the call over the bus to its MAD."""
 
     name = "dispatch"
 
