@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
+from cenoby.access.actions import require_action
+from cenoby.colony.invocation import ClientChannel
 from cenoby.kernel.clock import Clock
+
+_PROMPT_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class ToolCaller(Protocol):
@@ -66,23 +71,51 @@ class ResourceKind:
     list_key: str = ""
 
 
+class PromptRenderer(Protocol):
+    """Makes the messages of a prompt."""
+
+    async def __call__(self, arguments: Mapping[str, str], client: ClientChannel | None = None) -> list[dict[str, Any]]:
+        """MCP prompt messages, as plain JSON types.
+
+        Args:
+            arguments: what the caller gave; the required ones are there.
+            client: the way back to the caller's client, which a prompt may ask something before it answers; None
+                where the call came from no client. Questions are answered as those of a tool are: in the stateless
+                revision the prompt is made again from its start, and then finds the answers.
+
+        Raises:
+            CenobyError: why it cannot be made; the caller is told.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """An MCP prompt of a MAD.
+    """An MCP prompt of a MAD. Making it, and completing its arguments, are calls that pass the pipeline.
 
     Attributes:
-        name: name within the colony.
+        name: name within the colony: 1 to 64 letters, digits, `_` and `-`.
+        action: the action type `category:action` that policy decides on; who may not use it is not shown the prompt.
         arguments: (name, description, required) of each argument.
-        render: arguments in, MCP prompt messages out, as plain JSON types.
+        render: `(arguments, client=None) -> messages`.
         complete: `(argument, text so far) -> suggestions`.
+
+    Raises:
+        ValueError: the action type is not registered, or the name has another form.
     """
 
     name: str
     description: str
-    render: Callable[[Mapping[str, str]], Awaitable[list[dict[str, Any]]]]
+    action: str
+    render: PromptRenderer
     title: str = ""
     arguments: Sequence[tuple[str, str, bool]] = ()
     complete: Callable[[str, str], Awaitable[list[str]]] | None = None
+
+    def __post_init__(self) -> None:
+        require_action(self.action)
+        if not _PROMPT_NAME.fullmatch(self.name):
+            raise ValueError(f"{self.name!r} is no name of a prompt: 1 to 64 letters, digits, `_` and `-`")
 
 
 class Mad:

@@ -95,7 +95,7 @@ class Gateway:
         seal = StateSeal(ports.clock)
         calls = Calls(ports.pipeline, seal)
         resources = Resources(ports.host, calls, catalogue, settings.page_size)
-        prompts = Prompts(ports.host, calls, settings.page_size)
+        prompts = Prompts(ports.host, calls, ports.roles, settings.page_size)
         server = build_server(McpHandlers(calls, catalogue, resources, prompts, self._changes), catalogue)
         self._fast_path = FastPath(ports.pipeline, catalogue, seal, server.server_info_stamp)
         self._stateless = StreamableHTTPSessionManager(

@@ -93,14 +93,15 @@ class McpHandlers:
         return types.SubscriptionsListenResult(_meta=meta)
 
     async def list_prompts(self, context: Context, params: types.PaginatedRequestParams | None) -> Any:
-        return _complete(self._prompts.list_prompts(_cursor(params)))
+        return _complete(self._prompts.list_prompts(context, _cursor(params)))
 
     async def get_prompt(self, context: Context, params: types.GetPromptRequestParams) -> Any:
         return _complete(await self._prompts.get(context, params.name, params.arguments or {}))
 
     async def complete(self, context: Context, params: types.CompleteRequestParams) -> Any:
         if isinstance(params.ref, types.PromptReference):
-            return _complete(await self._prompts.complete(params.ref.name, params.argument.name, params.argument.value))
+            name, asked = params.ref.name, params.argument
+            return _complete(await self._prompts.complete(context, name, asked.name, asked.value))
         return _complete({"completion": {"values": [], "total": 0, "hasMore": False}})
 
     async def set_log_level(self, context: Context, params: types.SetLevelRequestParams) -> types.EmptyResult:

@@ -1,27 +1,26 @@
-"""MCP prompts that hosted MADs offer, and the completion of their arguments."""
+"""MCP prompts that hosted MADs offer. Making one, and completing its arguments, are calls that pass the pipeline."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from mcp.shared.exceptions import MCPError
-from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
+from mcp_types import INVALID_PARAMS
 
+from cenoby.access.roles import RoleTable
 from cenoby.colony.host import Host
+from cenoby.colony.invocation import Outcome
 from cenoby.colony.mad import Prompt
-from cenoby.gateway.calls import Calls, Context
+from cenoby.colony.prompts import HostedPrompt
+from cenoby.gateway.calls import Calls, Context, principal_of
 from cenoby.gateway.catalogue import LIST_TTL_MS
-from cenoby.gateway.errors import missing_capability, protocol_error
+from cenoby.gateway.errors import RECORD_META_KEY, missing_capability, protocol_error
 from cenoby.gateway.pages import page
 from cenoby.kernel.errors import CenobyError
-from cenoby.telemetry.logs import get_logger
 
 _MOST_SUGGESTIONS = 100
 """MCP's own limit for one completion."""
-
-_log = get_logger("gateway.prompts")
 
 
 class Prompts:
@@ -29,72 +28,75 @@ class Prompts:
 
     Args:
         host: the hosted MADs.
-        calls: keeps what a prompt asked between its rounds.
+        calls: how they are called.
+        roles: say which prompts a caller may use.
         page_size: prompts on one page.
     """
 
-    def __init__(self, host: Host, calls: Calls, page_size: int) -> None:
+    def __init__(self, host: Host, calls: Calls, roles: RoleTable, page_size: int) -> None:
         self._host = host
         self._calls = calls
+        self._roles = roles
         self._page_size = page_size
 
-    def list_prompts(self, cursor: str | None) -> dict[str, Any]:
-        """One page of prompts.
+    def list_prompts(self, context: Context, cursor: str | None) -> dict[str, Any]:
+        """One page of the prompts that the caller may use, by `prompts/list`.
 
         Raises:
             MCPError: the cursor is none of ours.
         """
-        shown, next_cursor = page(self._host.prompts, lambda prompt: prompt.name, cursor, self._page_size)
+        principal = principal_of(context)
+        prompts = [hosted.prompt for hosted in self._host.prompts]
+        usable = [prompt for prompt in prompts if self._roles.allows(principal, prompt.action)]
+        shown, next_cursor = page(usable, lambda prompt: prompt.name, cursor, self._page_size)
         result = {"prompts": [_described(prompt) for prompt in shown], "ttlMs": LIST_TTL_MS, "cacheScope": "private"}
         return result | ({"nextCursor": next_cursor} if next_cursor else {})
 
     async def get(self, context: Context, name: str, arguments: Mapping[str, str]) -> dict[str, Any]:
-        """The messages of a prompt.
+        """The messages of a prompt, by `prompts/get`.
 
         Raises:
-            MCPError: there is no such prompt, an argument is missing, or it could not be made.
+            MCPError: there is no such prompt, the pipeline refused the call, or the prompt could not be made.
         """
-        prompt = self._find(name)
-        missing = [argument for argument, _, required in prompt.arguments if required and argument not in arguments]
-        if missing:
-            raise MCPError(INVALID_PARAMS, f"The prompt {name!r} needs the arguments {', '.join(missing)}.")
-        conversation = self._calls.conversation(context, name, dict(arguments))
-        try:
-            messages = await _render(prompt, arguments, conversation.channel)
-        except CenobyError as error:
-            if (interim := conversation.interim(error)) is not None:
-                return interim
-            if error.code == "client_feature_missing":
-                raise missing_capability(error.details.get("capability", "")) from error
-            raise protocol_error(error) from error
-        except Exception as error:  # the border between a MAD's code and the gateway
-            _log.exception("prompt_failed", prompt=name)
-            raise MCPError(INTERNAL_ERROR, f"The prompt {name!r} could not be made; the log has the cause.") from error
-        return {"description": prompt.description, "messages": messages}
+        hosted, given = self._find(name), dict(arguments)
+        conversation = self._calls.conversation(context, name, given)
+        outcome = await self._calls.run(context, hosted.render.name, {"arguments": given}, conversation.channel)
+        if (interim := conversation.interim(outcome.error)) is not None:
+            return interim
+        if outcome.error is not None:
+            raise _problem(outcome.error)
+        return {"description": hosted.prompt.description, **outcome.value, **_recorded(outcome)}
 
-    async def complete(self, name: str, argument: str, text: str) -> dict[str, Any]:
-        """Suggestions for an argument of a prompt.
+    async def complete(self, context: Context, name: str, argument: str, text: str) -> dict[str, Any]:
+        """Suggestions for an argument of a prompt, by `completion/complete`.
 
         Raises:
-            MCPError: there is no such prompt.
+            MCPError: there is no such prompt, the pipeline refused the call, or the suggestions could not be made.
         """
-        complete = self._find(name).complete
-        values = await complete(argument, text) if complete is not None else []
+        arguments = {"argument": argument, "text": text}
+        outcome = await self._calls.run(context, self._find(name).complete.name, arguments)
+        if outcome.error is not None:
+            raise _problem(outcome.error)
+        values = outcome.value["values"]
         shown = values[:_MOST_SUGGESTIONS]
-        return {"completion": {"values": shown, "total": len(values), "hasMore": len(values) > len(shown)}}
+        completion = {"values": shown, "total": len(values), "hasMore": len(values) > len(shown)}
+        return {"completion": completion, **_recorded(outcome)}
 
-    def _find(self, name: str) -> Prompt:
-        for prompt in self._host.prompts:
-            if prompt.name == name:
-                return prompt
+    def _find(self, name: str) -> HostedPrompt:
+        for hosted in self._host.prompts:
+            if hosted.prompt.name == name:
+                return hosted
         raise MCPError(INVALID_PARAMS, f"There is no prompt {name[:64]!r}; list the prompts to see what there is.")
 
 
-async def _render(prompt: Prompt, arguments: Mapping[str, str], channel: Any) -> list[dict[str, Any]]:
-    # A prompt that asks the client takes it as `client`; most do not.
-    if "client" in inspect.signature(prompt.render).parameters:
-        return await prompt.render(arguments, client=channel)  # type: ignore[call-arg]
-    return await prompt.render(arguments)
+def _problem(error: CenobyError) -> MCPError:
+    if error.code == "client_feature_missing":
+        return missing_capability(error.details.get("capability", ""))
+    return protocol_error(error)
+
+
+def _recorded(outcome: Outcome) -> dict[str, Any]:
+    return {"_meta": {RECORD_META_KEY: outcome.record.id}} if outcome.record else {}
 
 
 def _described(prompt: Prompt) -> dict[str, Any]:

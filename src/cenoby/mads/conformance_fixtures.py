@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from cenoby.colony.mad import Prompt
 
+_ACTION = "test:run"
 _PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
 _WAV = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA="
 
@@ -110,12 +111,13 @@ def _said(text: str) -> dict[str, Any]:
     return _user({"type": "text", "text": text})
 
 
-async def _simple(arguments: Mapping[str, str]) -> list[dict[str, Any]]:
-    del arguments
+async def _simple(arguments: Mapping[str, str], client: Any = None) -> list[dict[str, Any]]:
+    del arguments, client
     return [_said("This is a simple prompt for testing.")]
 
 
-async def _with_arguments(arguments: Mapping[str, str]) -> list[dict[str, Any]]:
+async def _with_arguments(arguments: Mapping[str, str], client: Any = None) -> list[dict[str, Any]]:
+    del client
     return [_said(f"Prompt with arguments: arg1='{arguments['arg1']}', arg2='{arguments['arg2']}'")]
 
 
@@ -124,13 +126,14 @@ async def _suggest(argument: str, text: str) -> list[str]:
     return [word for word in ("paris", "park", "party") if word.startswith(text)]
 
 
-async def _with_resource(arguments: Mapping[str, str]) -> list[dict[str, Any]]:
+async def _with_resource(arguments: Mapping[str, str], client: Any = None) -> list[dict[str, Any]]:
+    del client
     resource = text_resource(arguments["resourceUri"], "Embedded resource content for testing.")
     return [_user(resource), _said("Please process the embedded resource above.")]
 
 
-async def _with_image(arguments: Mapping[str, str]) -> list[dict[str, Any]]:
-    del arguments
+async def _with_image(arguments: Mapping[str, str], client: Any = None) -> list[dict[str, Any]]:
+    del arguments, client
     return [_user(IMAGE), _said("Please analyze the image above.")]
 
 
@@ -141,10 +144,11 @@ async def _asking(arguments: Mapping[str, str], client: Any = None) -> list[dict
 
 
 PROMPTS = (
-    Prompt(name="test_simple_prompt", description="A prompt without arguments.", render=_simple),
+    Prompt(name="test_simple_prompt", description="A prompt without arguments.", action=_ACTION, render=_simple),
     Prompt(
         name="test_prompt_with_arguments",
         description="A prompt with two arguments.",
+        action=_ACTION,
         render=_with_arguments,
         arguments=(("arg1", "First test argument", True), ("arg2", "Second test argument", True)),
         complete=_suggest,
@@ -152,9 +156,17 @@ PROMPTS = (
     Prompt(
         name="test_prompt_with_embedded_resource",
         description="A prompt with a resource inside.",
+        action=_ACTION,
         render=_with_resource,
         arguments=(("resourceUri", "URI of the resource to embed", True),),
     ),
-    Prompt(name="test_prompt_with_image", description="A prompt with an image inside.", render=_with_image),
-    Prompt(name="test_input_required_result_prompt", description="A prompt that asks first.", render=_asking),
+    Prompt(
+        name="test_prompt_with_image", description="A prompt with an image inside.", action=_ACTION, render=_with_image
+    ),
+    Prompt(
+        name="test_input_required_result_prompt",
+        description="A prompt that asks first.",
+        action=_ACTION,
+        render=_asking,
+    ),
 )
