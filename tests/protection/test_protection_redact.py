@@ -89,6 +89,12 @@ def test_each_kind_is_blacked_out_wherever_it_stands(kind: str, sample: str, fra
         ("https://bob:hunter2@host.example/x", "https://bob:[redacted:url_password]@host.example/x"),
         ("postgresql://app:p%40ss@db:5432/main", "postgresql://app:[redacted:url_password]@db:5432/main"),
         ("redis://:secret@cache:6379", "redis://:[redacted:url_password]@cache:6379"),
+        ("postgres://u:p4ss/w0rd@h/db", "postgres://u:[redacted:url_password]@h/db"),
+        ("amqp://u:a//b?c#d@h see https://h:8080/@x", "amqp://u:[redacted:url_password]@h see https://h:8080/@x"),
+        ("http://a:b/http://c:d/e@f", "http://a:b/http://c:[redacted:url_password]@f"),
+        ('"SecretAccessKey": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"', '"SecretAccessKey": "[redacted:aws_secret]"'),
+        ("BEARER\tabcdefghij0123456789abcd", "BEARER\t[redacted:bearer_token]"),
+        ("İ, phone: 555-1234", "İ, phone: [redacted:phone]"),
         ("Authorization: Bearer abc.def-123456", "Authorization: Bearer [redacted:authorization]"),
         ("'authorization': 'Basic dXNlcjpwYXNz'", "'authorization': 'Basic [redacted:authorization]'"),
         ("curl -H bearer 0123456789abcdefghij", "curl -H bearer [redacted:bearer_token]"),
@@ -145,7 +151,9 @@ HARMLESS = [
     "react@18.2.0-beta.1",
     "@alice please see #planning", "hello@bob", "(@carol)", "git@github.com:owner/repository.git", "icon@2x.png",
     "192.168.100.200", "call 192.168.100.200", "10.0.0.0/8", "::1", "127.0.0.1:8600", "http://127.0.0.1:8600/mcp",
-    "https://example.com/a:b@c", "4111111111111112", "4111 1111 1111 1112", "1234 5678 9012 3456", "1111111111111111",
+    "https://example.com/a:b@c", "http://127.0.0.1:8080/users/@me", "https://registry.example:443/@types/node",
+    "https://host:8443?to=@bob", "http://h:1/http://h:2/@x",
+    "4111111111111112", "4111 1111 1111 1112", "1234 5678 9012 3456", "1111111111111111",
     "123-45-678", "000-12-3456", "666-12-3456", "536-00-1234", "078-05-1120", "536 22 1234", "536221234",
     "ABC123456789",
     "DE89370400440532013001", "GB00WEST12345698765432", "3.141592653589793", "0.4111111111111111",
@@ -185,14 +193,80 @@ def test_ten_thousand_ids_and_digests_pass() -> None:
     assert redactor.text(joined) is joined
 
 
-def test_numbers_and_keys_are_left_alone() -> None:
-    """Only texts are redacted; a number stays the number it is, and an object keeps its keys."""
-    value = {"bob@example.com": 4111111111111111, "n": [1.5, True, None], "t": "bob@example.com"}
+def test_numbers_are_left_alone() -> None:
+    """Only texts are redacted; a number stays the number it is, and the value that was given stays as it was."""
+    value = {"a": 4111111111111111, "n": [1.5, True, None], "t": "bob@example.com"}
     redacted, count = redactor.value(value)
-    assert redacted == {"bob@example.com": 4111111111111111, "n": [1.5, True, None], "t": "[redacted:email]"}
+    assert redacted == {"a": 4111111111111111, "n": [1.5, True, None], "t": "[redacted:email]"}
     assert count == 1
     assert redacted["n"] is value["n"]
     assert value["t"] == "bob@example.com"
+
+
+def test_names_of_members_are_redacted_and_none_is_lost() -> None:
+    """A key as a name is no safer than as a text; names that look the same afterwards are numbered."""
+    value = {
+        "bob@example.com": 1,
+        "[redacted:email] 2": 2,
+        "eve@example.com": [3],
+        "deep": {SECRETS["aws_key"][0]: "v"},
+    }
+    expected = {"[redacted:email]": 1, "[redacted:email] 2": 2, "[redacted:email] 3": [3]}
+    assert redactor.value(value) == (expected | {"deep": {"[redacted:aws_key]": "v"}}, 3)
+    for member in ("４１１１ １１１１ １１１１ １１１１", "bob\u200b@example.com"):
+        assert redactor.value({"a": {member: 0}})[1] == 1
+    assert redactor.value({1: "bob@example.com", "n": {2: "x"}}) == ({1: "[redacted:email]", "n": {2: "x"}}, 1)
+    alike = {"a@b.example": 1, "c@b.example": 2, "d@b.example 2": 3}
+    assert list(redactor.value(alike)[0].values()) == [1, 2, 3]
+    many = {f"a{number}@example.com": number for number in range(30_000)}
+    assert list(redactor.value(many)[0].values()) == list(range(30_000))
+
+
+AWS_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("aws_secret_access_key", AWS_SECRET, "[redacted:aws_secret]"),
+        ("AWS_SECRET_ACCESS_KEY", AWS_SECRET, "[redacted:aws_secret]"),
+        ("SecretAccessKey", AWS_SECRET, "[redacted:aws_secret]"),
+        ("secret-access-key", AWS_SECRET, "[redacted:aws_secret]"),
+        ("Authorization", "Basic dXNlcjpwYXNzd29yZA==", "Basic [redacted:authorization]"),
+        ("proxy-authorization", "token abc123def", "token [redacted:authorization]"),
+        ("ａuthorization", "Basic dXNlcjpwYXNzd29yZA==", "Basic [redacted:authorization]"),
+        ("bearer", "abcdefghij0123456789abcd", "[redacted:bearer_token]"),
+        ("phone", "555-1234", "[redacted:phone]"),
+        ("homePhoneNumber", "030 1234567", "[redacted:phone]"),
+        ("SSN", "536221234", "[redacted:ssn]"),
+        ("authorization", "from bob@example.com, é", "from [redacted:email], é"),
+    ],
+)
+def test_the_name_of_a_member_is_context_of_its_text(name: str, text: str, expected: str) -> None:
+    """What `name: text` would black out is blacked out in a member, in a list under it, and every time."""
+    for _ in range(2):
+        assert redactor.value({name: text}) == ({name: expected}, 1)
+        assert redactor.value([{"headers": {name: [text, 1]}, "x": "y"}]) == (
+            [{"headers": {name: [expected, 1]}, "x": "y"}],
+            1,
+        )
+    assert redactor.value({name: expected}) == ({name: expected}, 0)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"authorization": "required", "bearer": "authentication"},
+        {"secret_access_key": "see the vault", "accessKey": "wJalrXUtnFEMI"},
+        {"telemetry": "12345678", "cell": "12345678", "className": "536221234", "hotel": "1234567"},
+        {"phone": {"type": "string", "title": "1234567"}, "fax": 5551234567},
+        {"phone": "none", "mobile": "2026-07-28", "tel": "192.168.100.200"},
+    ],
+)
+def test_names_alone_black_out_nothing(value: dict[str, Any]) -> None:
+    """A name that announces something is no reason to hide what is not that."""
+    assert redactor.value(value) == (value, 0)
+    assert redactor.value(value)[0] is value
 
 
 @pytest.mark.parametrize("scalar", [1, 1.5, True, None, "short", ""])
@@ -238,7 +312,7 @@ def test_any_mixture_is_redacted_without_losing_the_rest(parts: list[str]) -> No
     "unit",
     [
         "a", "4", "4 ", "4111 ", "4111-", "4111111111111112 ", "@a.", "a@", "a.", "eyJ", "eyJaaaaaaaaa.", "sk-",
-        "://:", "://a",
+        "://:", "://a", "://a:", "://a:b/", "://a:1/",
         "-----BEGIN ", "-----BEGIN RSA PRIVATE KEY-----", "phone ", "phone 555-1234 ", "123456789 ",
         "ssn 536221234 ", "+1 ",
         "+4915112345678", "DE89 ", "AA00", "DE89370400440532013000 ", "authorization: ", "bearer ", "(", "(212) ",

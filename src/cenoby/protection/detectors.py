@@ -91,7 +91,8 @@ def _authorizations(text: str) -> Iterator[Span]:
             yield match.span("secret")
 
 
-_URL_PASSWORD = _spans(r"""://[^\s/?#@:"'<>\[]*+:(?!\[redacted:)(?P<secret>[^\s/?#@"'<>]++)@""")
+# Slashes that should have been escaped are taken too, but not where the colon announces a port, nor past the next URL.
+_URL_PASSWORD = _spans(r"""://[^\s/?#@:"'<>\[]*+:(?!\[redacted:|[0-9]{1,5}[/?#])(?P<secret>(?:(?!://)[^\s@"'<>])++)@""")
 
 SECRETS: tuple[Detector, ...] = (
     Detector("private_key", _private_keys, ("-----BEGIN ",)),
@@ -106,10 +107,10 @@ SECRETS: tuple[Detector, ...] = (
     Detector(
         "aws_secret",
         _spans(
-            r"""secret_access_key["']?[ \t]{0,4}[:=][ \t]{0,4}["']?(?P<secret>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])""",
+            r"""secret_?access_?key["']?[ \t]{0,4}[:=][ \t]{0,4}["']?(?P<secret>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])""",
             re.IGNORECASE,
         ),
-        ("secret_access_key", "SECRET_ACCESS_KEY"),
+        ("secret_access_key", "SECRET_ACCESS_KEY", "ecretAccessKey"),
     ),
     Detector("google_key", _spans(r"AIza[A-Za-z0-9_-]{35}"), ("AIza",)),
     Detector("slack_token", _spans(r"xox[abeoprs]-[A-Za-z0-9-]{10,}+"), ("xox",)),
@@ -131,7 +132,7 @@ SECRETS: tuple[Detector, ...] = (
         ("eyJ",),
     ),
     Detector("authorization", _authorizations, ("uthorization", "UTHORIZATION")),
-    Detector("bearer_token", _bearer_tokens, ("earer ", "EARER ", "earer\t")),
+    Detector("bearer_token", _bearer_tokens, ("earer ", "EARER ", "earer\t", "EARER\t")),
     Detector("url_password", _URL_PASSWORD, ("://",)),
 )
 """Always in this order: where two find the same place, the earlier one names it."""
@@ -289,7 +290,7 @@ _PHONE_LOCAL = re.compile(
     r"\(?(?![0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])|[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9.]))"
     r"[0-9](?:[ ()./-]{0,2}[0-9]){6,13}(?![0-9A-Za-z_:]|[.-][0-9])"
 )
-_PHONE_WORDS = re.compile("phone|mobile|handy|fax|whatsapp|sms|hotline|tel|cell|call|dial|reach|text")
+_PHONE_WORDS = re.compile("phone|mobile|handy|fax|whatsapp|sms|hotline|tel|cell|call|dial|reach|text", re.IGNORECASE)
 _VAGUE_WORDS = frozenset({"call", "dial", "reach", "text"})
 _GAP = re.compile(r"s?(?![A-Za-z])[^0-9\n(]{0,24}+")
 
@@ -298,9 +299,7 @@ def _phones(text: str) -> Iterator[Span]:
     """Phone numbers: with + and a country code, as (212) 555-0123, or after a word that announces one."""
     found = [match.span() for match in _PHONE_ABROAD.finditer(text) if _DIALLED.fullmatch(_digits(match[0]))]
     found += [match.span() for match in _PHONE_US.finditer(text)]
-    lowered = text.lower()
-    if len(lowered) == len(text):
-        found += _announced_phones(text, lowered)
+    found += _announced_phones(text)
     end = 0
     for span in sorted(found):
         if span[0] >= end:
@@ -308,12 +307,12 @@ def _phones(text: str) -> Iterator[Span]:
             yield span
 
 
-def _announced_phones(text: str, lowered: str) -> Iterator[Span]:
-    for word in _PHONE_WORDS.finditer(lowered):
+def _announced_phones(text: str) -> Iterator[Span]:
+    for word in _PHONE_WORDS.finditer(text):
         gap = _GAP.match(text, word.end())
         number = _PHONE_LOCAL.match(text, gap.end()) if gap else None
         # "call 12345678" may be anything; "call 555-123-4567" is not.
-        if number and not (word[0] in _VAGUE_WORDS and number[0].isdigit()):
+        if number and not (word[0].lower() in _VAGUE_WORDS and number[0].isdigit()):
             yield number.span()
 
 
@@ -332,3 +331,36 @@ PERSONAL_DATA: dict[str, Detector] = {
     )
 }
 """By the names that `redaction.personal_data` uses."""
+
+
+_SPEAKING = re.compile("access|authorization|bearer|phone|mobile|fax|tel|whatsapp|ssn")
+_NAME_PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_NAMED_INSIDE = {
+    "secretaccesskey": "secret_access_key: ",
+    "authorization": "authorization: ",
+    "bearer": "bearer ",
+    "phone": "phone: ",
+}
+_NAMED_BY_A_PART = {"mobile": "phone: ", "fax": "phone: ", "tel": "phone: ", "whatsapp": "phone: ", "ssn": "ssn: "}
+
+
+def context_of(name: str) -> str:
+    """What a member's name says of its value, in words that detectors know; put before the value, they find it.
+
+    Args:
+        name: as in `SecretAccessKey`, `proxy-authorization`, `phone_number`; folded.
+
+    Returns:
+        An empty text where the name says nothing.
+    """
+    if not may_be_context(name):
+        return ""
+    parts = [part.lower() for part in _NAME_PARTS.findall(name)]
+    compact = "".join(parts)
+    inside = (context for word, context in _NAMED_INSIDE.items() if word in compact)
+    return next(inside, "") or next((_NAMED_BY_A_PART[part] for part in parts if part in _NAMED_BY_A_PART), "")
+
+
+def may_be_context(names: str) -> bool:
+    """Whether any of these names may have a context; False is certain, True is not."""
+    return _SPEAKING.search(names.lower()) is not None
