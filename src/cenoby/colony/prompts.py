@@ -1,4 +1,4 @@
-"""Prompts as the pipeline meets them: making one, and completing its arguments, are calls of tools that no list shows."""
+"""Prompts as the pipeline meets them: making one and completing its arguments are calls of tools that no list shows."""
 
 from __future__ import annotations
 
