@@ -38,6 +38,7 @@ class BusUnavailable(Unavailable):
         "bus_closed": "This bus was closed; the colony is stopping.",
         "bus_no_responder": "Nobody answers on that subject now.",
         "bus_deadline": "The deadline of the request passed before an answer came.",
+        "bus_disconnected": "The broker cannot be reached now; the message says which and since when.",
     }
 
 
@@ -48,6 +49,8 @@ class BusInvalid(InvalidInput):
         "bus_subject_invalid": "The subject is not names joined by dots, or a wildcard stands where none may.",
         "bus_payload_invalid": "The payload or the answer has no plain form, so it cannot leave the process.",
         "bus_url_invalid": "The bus URL names no transport that is there.",
+        "bus_insecure": "The broker is reached over a network without authentication or TLS; see bus_security.",
+        "bus_refused": "The broker refused us: wrong user, password, key or certificate; the message says which.",
     }
 
 

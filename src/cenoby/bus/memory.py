@@ -1,7 +1,8 @@
 """The bus within one process.
 
-Values pass by reference, or with `codec=True` through msgpack and back, as they would reach another process. A request calls its responder directly, in the
-caller's task: no hop, no queue, and a timer only once the responder waits for something.
+Values pass by reference, or with `codec=True` through msgpack and back, as they would reach another process. A request
+calls its responder directly, in the caller's task: no hop, no queue, and a timer only once the responder waits for
+something.
 """
 
 from __future__ import annotations

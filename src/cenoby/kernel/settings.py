@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -110,6 +110,27 @@ class ApprovalSettings(Section):
     """Action types, categories (`deploy`), or risk tiers and all above (`risk:high`), that a person must approve."""
     expire_minutes: Count = 240
     """Minutes after which an undecided request is denied."""
+
+
+class BusSecuritySettings(Section):
+    """How a bus that faces a network is encrypted and who we are there."""
+
+    ca: Path | None = None
+    """Certificates (PEM) that the broker's is checked against; the system's where none is given."""
+    certificate: Path | None = None
+    """Our own certificate (PEM), for mutual TLS."""
+    key: Path | None = None
+    """Its private key (PEM)."""
+    user: str = ""
+    """User name at the broker (an ACL user of Redis)."""
+    password: SecretStr = SecretStr("")
+    """Its password, or a token where no user is given; best set by `CENOBY_BUS_SECURITY__PASSWORD`."""
+    credentials: Path | None = None
+    """A NATS credentials file: user JWT and NKey seed."""
+    nkey: Path | None = None
+    """A file with an NKey seed, for NATS without JWT."""
+    insecure: bool = False
+    """Allow a bus that is not on this machine's loopback without authentication or without TLS."""
 
 
 class EgressSettings(Section):
@@ -215,7 +236,8 @@ class Settings(Section):
     colony: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = "main"
     """Name of this colony; the first part of every bus subject."""
     bus: str = "memory://"
-    """URL of the message bus."""
+    """URL of the message bus: `memory://`, `nats://host:4222` or `redis://host:6379/0` (`tls://`, `rediss://`)."""
+    bus_security: BusSecuritySettings = BusSecuritySettings()
     mads: list[str] = ["rogers", "fiedler", "turing", "grace", "marco"]
     """MADs to host: shipped names, entry points of `cenoby.mads`, `module:Class`, or `path/file.py:Class`."""
     roles: dict[str, list[str]] = {}
