@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from late_answers import LateAnswers
 
+from cenoby.access.holds import Hold
 from cenoby.access.principals import Principal
 from cenoby.access.roles import AccessRefused, RoleTable
-from cenoby.access.tokens import AccessUnauthenticated, Identities
-from cenoby.kernel.clock import ManualClock
+from cenoby.access.tokens import AccessUnauthenticated, Identities, NewToken
+from cenoby.kernel.clock import ManualClock, SystemClock
 from cenoby.store.database import Database
 
 
@@ -323,3 +324,34 @@ async def test_a_directory_that_is_not_there_is_an_error(identities: Identities,
     """A file that cannot be written is said so, and leaves nothing beside it."""
     with pytest.raises(OSError):
         await identities.ensure_operator(tmp_path / "none" / "admin.token")
+
+
+async def test_whoever_holds_something_open_is_told_once_of_what_ends_it(identities: Identities) -> None:
+    """Revocation and other roles reach every hold of that token or agent within the change, and no other hold."""
+    ada, bob = await identities.create_token("ada", ["observer"]), await identities.create_token("bob", ["observer"])
+    second = await identities.create_token("ada")
+    told: list[tuple[str, str]] = []
+
+    def hold(name: str, token: NewToken) -> Hold:
+        return identities.hold(identities.authenticate(token.text), lambda problem: told.append((name, problem.code)))
+
+    holds = [hold(name, token) for name, token in (("ada", ada), ("bob", bob), ("second", second), ("released", ada))]
+    holds[-1].release()
+    holds[-1].release()
+    await identities.revoke(ada.id)
+    assert told == [("ada", "token_revoked")]
+    await identities.revoke(ada.id)
+    await identities.create_token("ada", ["auditor"], replace_roles=True)
+    assert told == [("ada", "token_revoked"), ("second", "roles_changed")]
+
+
+async def test_a_hold_ends_with_the_time_of_its_token(database: Database) -> None:
+    """A token that expires while something stands open under it, or before, ends it by itself."""
+    identities = Identities(database, SystemClock())
+    told: asyncio.Queue[str] = asyncio.Queue()
+    _, text = await identities.create_token("ada", ["observer"], ttl_seconds=0.3)
+    principal = identities.authenticate(text)
+    for _ in range(2):
+        with identities.hold(principal, lambda problem: told.put_nowait(problem.code)):
+            assert await asyncio.wait_for(told.get(), 30) == "token_expired"
+    assert told.empty()

@@ -51,6 +51,7 @@ class AccessRefused(Refused):
         "agent_invalid": "The name or another property of an agent or token is not acceptable.",
         "role_unknown": "No role of that name is shipped or in the settings.",
         "roles_differ": "The agent exists with other roles, tenant or kind; roles change only with replace_roles.",
+        "roles_changed": "The agent's roles changed while the call waited; repeat it, and it is decided anew.",
         "token_not_found": "There is no token with that id; list them first.",
         "reservation_unknown": "There is no budget reservation with that id.",
     }

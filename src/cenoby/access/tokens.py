@@ -11,20 +11,21 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from cenoby.access import records
+from cenoby.access.holds import Hold, Holds, Lapsed
 from cenoby.access.principals import Kind, Principal
 from cenoby.access.records import Agent, Token
 from cenoby.access.roles import AccessRefused, RoleTable
 from cenoby.access.roster import AgentInfo, TokenInfo, agent_infos, token_info, token_state
 from cenoby.access.token_file import read_token, write_token
 from cenoby.kernel.clock import Clock
-from cenoby.kernel.errors import Unauthenticated
+from cenoby.kernel.errors import CenobyError, Unauthenticated
 from cenoby.kernel.ids import new_id
 from cenoby.store.database import Database
 
@@ -83,6 +84,7 @@ class Identities:
         self._by_sha256: dict[str, str] = {}
         self._recent: dict[str, tuple[Principal, int | None]] = {}
         self._changing = asyncio.Lock()
+        self._holds = Holds(self._problem, self._seconds_left)
 
     async def load(self) -> None:
         """Read all agents and tokens; once, before the first call."""
@@ -106,6 +108,20 @@ class Identities:
         if expires_ns is None or self._clock.now_ns() < expires_ns:
             return principal
         return self._identify(token)
+
+    def hold(self, principal: Principal, lapsed: Lapsed) -> Hold:
+        """Have `lapsed` called once the principal's token is revoked or expires, or its agent's roles change.
+
+        For whatever outlasts the check that let it in: a stream, a session, a call that waits for news.
+
+        Args:
+            principal: as `authenticate` returned it.
+            lapsed: called at most once, within the change itself; soon, where it has happened already.
+
+        Returns:
+            What is to be released when nothing stands open any more; also a context manager.
+        """
+        return self._holds.add(principal, lapsed)
 
     async def create_token(
         self,
@@ -219,6 +235,7 @@ class Identities:
             self._tokens[token.id] = token
             self._by_sha256[token.sha256] = token.id
             self._recent.clear()
+            self._holds.check(agent.name)
         return NewToken(token.id, text)
 
     def _new_agent(self, name: str, roles: tuple[str, ...], tenant: str, kind: Kind) -> Agent:
@@ -265,9 +282,8 @@ class Identities:
         if token_id is None:
             raise AccessUnauthenticated("token_unknown", AccessUnauthenticated.codes["token_unknown"])
         token = self._tokens[token_id]
-        state = token_state(token, self._clock.now_ns())
-        if state != "live":
-            raise AccessUnauthenticated(f"token_{state}", AccessUnauthenticated.codes[f"token_{state}"])
+        if (lapsed := self._lapsed(token)) is not None:
+            raise lapsed
         agent = self._agents[token.agent]
         principal = Principal(agent.name, agent.tenant, agent.roles, agent.kind, token.id)
         if len(self._recent) >= self._remembered:
@@ -275,12 +291,32 @@ class Identities:
         self._recent[text] = (principal, token.expires_ns)
         return principal
 
-    def _revoke_in_memory(self, identifiers: Iterable[str], now_ns: int) -> None:
+    def _lapsed(self, token: Token) -> AccessUnauthenticated | None:
+        state = token_state(token, self._clock.now_ns())
+        if state == "live":
+            return None
+        return AccessUnauthenticated(f"token_{state}", AccessUnauthenticated.codes[f"token_{state}"])
+
+    def _problem(self, principal: Principal) -> CenobyError | None:
+        token = self._tokens.get(principal.token_id)
+        if token is None:
+            return AccessUnauthenticated("token_unknown", AccessUnauthenticated.codes["token_unknown"])
+        if self._agents[token.agent].roles != principal.roles:
+            return AccessRefused("roles_changed", AccessRefused.codes["roles_changed"])
+        return self._lapsed(token)
+
+    def _seconds_left(self, token_id: str) -> float | None:
+        expires_ns = self._tokens[token_id].expires_ns
+        return None if expires_ns is None else (expires_ns - self._clock.now_ns()) / 1e9
+
+    def _revoke_in_memory(self, identifiers: Sequence[str], now_ns: int) -> None:
         for token_id in identifiers:
             token = self._tokens[token_id]
             if token.revoked_ns is None:
                 self._tokens[token_id] = msgspec.structs.replace(token, revoked_ns=now_ns)
         self._recent.clear()
+        for agent in {self._tokens[token_id].agent for token_id in identifiers}:
+            self._holds.check(agent)
 
 
 def _sha256(text: str) -> str:
