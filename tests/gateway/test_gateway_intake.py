@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -72,6 +73,16 @@ async def test_a_replayed_body_is_given_once() -> None:
     receive = replay(b"abc", receiving(b"later"))
     assert (await receive())["body"] == b"abc"
     assert (await receive())["body"] == b"later"
+
+
+async def test_a_replayed_body_is_not_kept() -> None:
+    """Once it was given, nothing of ours refers to it, however long its reader waits for the client."""
+    body = bytes(bytearray(1000))
+    before = sys.getrefcount(body)
+    receive = replay(body, receiving(b"later"))
+    assert sys.getrefcount(body) > before
+    assert len((await receive())["body"]) == 1000
+    assert sys.getrefcount(body) == before
 
 
 @pytest.mark.parametrize("text", [b"\xff", b'"\xed\xa0\x80"', b"[" * 2000 + b"]" * 2000, b"1e999", b"{", b""])

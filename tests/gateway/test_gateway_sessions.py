@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from conftest import META, McpHttp, Stand, StartStand
+
+from cenoby.colony.invocation import Call
+from cenoby.colony.mad import Mad, ResourceKind
+from cenoby.colony.tool import ToolContent, tool
 
 WATCHED = "test://watched-resource"
 
@@ -153,6 +157,46 @@ async def test_only_so_many_streams_are_open_at_once(start_stand: StartStand) ->
             refused = await mcp.stateless("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
             assert (refused.status, refused.headers["retry-after"]) == (503, "1")
             assert (await mcp.stateless("tools/list")).status == 200
+
+
+class Slow(Mad):
+    """A resource that takes as long to read as the test wants."""
+
+    name = "slow"
+
+    def __init__(self, release: asyncio.Event) -> None:
+        self._release = release
+
+    def resources(self) -> Sequence[ResourceKind]:
+        return (ResourceKind(template="slow://thing", name="thing", description="", tool="mads.slow.read"),)
+
+    @tool("test:run", effect="reads")
+    async def read(self, call: Call) -> ToolContent:
+        """Wait for the test."""
+        await self._release.wait()
+        return ToolContent([])
+
+
+async def test_a_listener_is_work_under_way_until_it_is_acknowledged(stand: Stand, mcp: McpHttp) -> None:
+    """While it reads what it is to watch it holds a place among the requests, and gives it back once it only waits."""
+
+    async def shown(metric: str) -> None:
+        for _ in range(6000):
+            if metric in stand.metrics.render().decode():
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"{metric} was never shown")
+
+    release = asyncio.Event()
+    await stand.host.add(Slow(release))
+    head, body = listening(mcp, resourceSubscriptions=["slow://thing"])
+    async with stream(stand, head, body) as events:
+        await shown("cenoby_open_streams 1.0")
+        await shown("cenoby_inflight_requests 1.0")
+        release.set()
+        assert (await anext(events))["params"]["notifications"] == {"resourceSubscriptions": ["slow://thing"]}
+        await shown("cenoby_inflight_requests 0.0")
+        await shown("cenoby_open_streams 1.0")
 
 
 async def test_resources_are_listed_read_and_not_found(mcp: McpHttp) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import META, McpHttp, Stand, StartStand
+from conftest import META, Answer, McpHttp, Stand, StartStand
 
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad
@@ -180,7 +180,7 @@ async def test_a_full_mailbox_is_503_with_retry_after(start_stand: StartStand) -
 
 async def test_more_requests_than_may_be_at_once_are_turned_away(start_stand: StartStand) -> None:
     """Beyond max_inflight the gateway answers 503 with Retry-After at once, and recovers when there is room."""
-    async with start_stand(gateway={"max_inflight": 2}) as stand:
+    async with start_stand(gateway={"max_inflight": 2, "max_inflight_per_agent": 2}) as stand:
         mcp = McpHttp(stand)
         waiting = [asyncio.create_task(McpHttp(stand).call("mads.probe.wait")) for _ in range(2)]
         await _until(lambda: stand.host.mailbox_states()["probe"].running == 2)
@@ -189,6 +189,39 @@ async def test_more_requests_than_may_be_at_once_are_turned_away(start_stand: St
         stand.probe.release.set()
         await asyncio.gather(*waiting)
         assert (await mcp.stateless("tools/list")).status == 200
+
+
+async def test_one_agent_has_a_share_of_the_places_and_some_are_kept(start_stand: StartStand) -> None:
+    """An agent beyond its share waits alone; when others fill the rest, those who may decide still get in."""
+    async with start_stand(gateway={"max_inflight": 16, "max_inflight_per_agent": 10}) as stand:
+        waiting = [asyncio.create_task(McpHttp(stand, "ada").call("mads.probe.wait")) for _ in range(10)]
+        await _until(lambda: _busy(stand) == 10)
+        assert _refusal(await McpHttp(stand, "ada").stateless("tools/list")) == (503, "share_full")
+        waiting += [asyncio.create_task(McpHttp(stand, "bob").call("mads.probe.wait")) for _ in range(5)]
+        await _until(lambda: _busy(stand) == 15)
+        assert _refusal(await McpHttp(stand, "bob").stateless("tools/list")) == (503, "places_full")
+        assert (await McpHttp(stand, "root").stateless("tools/list")).status == 200
+        stand.probe.release.set()
+        await asyncio.gather(*waiting)
+        assert (await McpHttp(stand, "bob").stateless("tools/list")).status == 200
+
+
+async def test_a_hundred_calls_of_one_agent_are_within_its_share(stand: Stand) -> None:
+    """The shipped limits serve a hundred calls of one agent at once."""
+    waiting = [asyncio.create_task(McpHttp(stand).call("mads.probe.wait")) for _ in range(100)]
+    await _until(lambda: _busy(stand) == 100)
+    stand.probe.release.set()
+    results = await asyncio.gather(*waiting)
+    assert all(result["structuredContent"] == {"text": "released"} for result in results)
+
+
+def _busy(stand: Stand) -> int:
+    state = stand.host.mailbox_states()["probe"]
+    return state.running + state.waiting
+
+
+def _refusal(answer: Answer) -> tuple[int, str]:
+    return answer.status, answer.json["error"]["data"]["cenoby/error"]["code"]
 
 
 async def test_more_connections_than_may_be_are_turned_away(start_stand: StartStand) -> None:

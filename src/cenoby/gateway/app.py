@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp_types import INTERNAL_ERROR, INVALID_REQUEST, PARSE_ERROR
@@ -27,19 +27,23 @@ from cenoby.gateway.answers import (
     answer_text,
     header,
 )
+from cenoby.gateway.call_requests import METHOD
 from cenoby.gateway.calls import CALLER, Calls
 from cenoby.gateway.catalogue import Catalogue
 from cenoby.gateway.changes import Changes
+from cenoby.gateway.cors import PREFLIGHT, with_cors
 from cenoby.gateway.errors import APPLICATION_ERROR, ERROR_META_KEY, GatewayUnavailable
 from cenoby.gateway.fast_path import FastPath
 from cenoby.gateway.intake import BodyInvalid, Intake, read_json, replay
 from cenoby.gateway.mcp_server import McpHandlers, build_server
 from cenoby.gateway.origins import OriginRules
+from cenoby.gateway.places import Places
 from cenoby.gateway.prompts import Prompts
 from cenoby.gateway.resources import Resources
 from cenoby.gateway.sealed_state import StateSeal
 from cenoby.gateway.session import Session
 from cenoby.gateway.sessions import Sessions
+from cenoby.gateway.standing import INITIALIZE, LISTEN, Standing, check_opening, named_by
 from cenoby.kernel.clock import Clock, SystemClock
 from cenoby.kernel.errors import Unauthenticated
 from cenoby.kernel.settings import GatewaySettings
@@ -49,7 +53,6 @@ from cenoby.telemetry.metrics import CONTENT_TYPE, Metrics
 MCP_PATH = "/mcp"
 _METADATA_PATH = "/.well-known/oauth-protected-resource"
 _RETRY_LATER = [(b"retry-after", b"1")]
-_LISTEN = "subscriptions/listen"
 
 _log = get_logger("gateway.app")
 
@@ -93,21 +96,24 @@ class Gateway:
         self._changes = Changes(ports.bus, ports.colony)
         catalogue = Catalogue(ports.host, ports.roles, settings.tool_names, settings.page_size)
         seal = StateSeal(ports.clock)
-        calls = Calls(ports.pipeline, seal)
+        self._standing = Standing(ports.pipeline, ports.identities, catalogue)
+        calls = Calls(self._standing, seal)
         resources = Resources(ports.host, calls, catalogue, settings.page_size)
         prompts = Prompts(ports.host, calls, ports.roles, settings.page_size)
-        server = build_server(McpHandlers(calls, catalogue, resources, prompts, self._changes), catalogue)
-        self._fast_path = FastPath(ports.pipeline, catalogue, seal, server.server_info_stamp)
+        handlers = McpHandlers(calls, catalogue, resources, prompts, self._changes, ports.identities)
+        server = build_server(handlers, catalogue)
+        self._fast_path = FastPath(self._standing, catalogue, seal, server.server_info_stamp)
         self._stateless = StreamableHTTPSessionManager(
             server, stateless=True, max_request_body_size=settings.max_body_bytes
         )
-        self._sessions = Sessions(server, self._changes)
+        self._sessions = Sessions(server, self._changes, ports.identities)
         self._intake = Intake(settings.max_body_bytes)
-        self._inflight = 0
-        self._streams = 0
+        share, streams_share = settings.max_inflight_per_agent, settings.max_streams_per_agent
+        self._inflight = Places("requests", settings.max_inflight, share, ports.roles)
+        self._streams = Places("streams", settings.max_streams, streams_share, ports.roles)
         self._draining = False
-        ports.metrics.watch("inflight_requests", "MCP requests being served.", lambda: self._inflight)
-        ports.metrics.watch("open_streams", "Open event streams.", lambda: self._streams)
+        ports.metrics.watch("inflight_requests", "MCP requests being served.", lambda: self._inflight.taken)
+        ports.metrics.watch("open_streams", "Open event streams and watches.", lambda: self._streams.taken)
         ports.metrics.watch("open_sessions", "Open sessions of handshake revisions.", lambda: len(self._sessions))
 
     @asynccontextmanager
@@ -151,10 +157,6 @@ class Gateway:
 
         try:
             await self._route(scope, receive, tracked)
-        except BodyInvalid as error:
-            await _refuse_body(tracked, error)
-        except GatewayUnavailable as error:
-            await answer_rpc_error(tracked, 503, APPLICATION_ERROR, error.message, headers=[*_RETRY_LATER, CLOSE])
         except ConnectionResetError:
             return
         except asyncio.CancelledError:
@@ -191,9 +193,9 @@ class Gateway:
             message = "This Host or Origin may not speak to the colony; see gateway.allowed_hosts and allowed_origins."
             await answer_rpc_error(send, 403, INVALID_REQUEST, message)
             return
-        send = self._with_cors(scope, send)
+        send = with_cors(scope, send)
         if scope["method"] == "OPTIONS":
-            await answer(send, 204, b"", b"text/plain", _PREFLIGHT)
+            await answer(send, 204, b"", b"text/plain", PREFLIGHT)
             return
         try:
             token = bearer_token(header(scope, b"authorization"))
@@ -202,51 +204,62 @@ class Gateway:
             await self._challenge(scope, send, error)
             return
         scope["cenoby.principal"], scope["cenoby.token"] = principal, token
-        if self._draining or self._inflight >= self._settings.max_inflight:
+        if self._draining:
             self._ports.metrics.event("requests_turned_away")
-            message = "The colony is stopping." if self._draining else "The colony serves as much as it can at once."
-            await answer_rpc_error(send, 503, APPLICATION_ERROR, message, headers=_RETRY_LATER)
+            await answer_rpc_error(send, 503, APPLICATION_ERROR, "The colony is stopping.", headers=_RETRY_LATER)
             return
         CALLER.set(principal)
-        await self._admitted(principal, scope, receive, send)
+        try:
+            await self._admitted(principal, scope, receive, send)
+        except BodyInvalid as error:
+            await _refuse_body(send, error)
+        except GatewayUnavailable as error:
+            self._ports.metrics.event("requests_turned_away")
+            await _refuse_full(send, error)
 
     async def _admitted(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
         session_id = header(scope, b"mcp-session-id")
         session = self._sessions.find(session_id, principal) if session_id is not None else None
         if scope["method"] == "GET":
-            await self._stream(self._handshake(principal, session, None, scope, receive, send), send)
+            with self._streams.take(principal):
+                await self._handshake(principal, session, None, scope, receive, send)
             return
-        document: Any = None
-        body = b""
-        self._inflight += 1
-        try:
+        with self._inflight.take(principal) as place:
             if scope["method"] == "POST":
-                body = await self._intake.read(scope, receive)
-                request = self._fast_path.read(scope, session, body)
+                scope["cenoby.place"] = place
+                await self._posted(principal, session, scope, receive, send)
+            else:
+                await self._serve(principal, session, None, scope, receive, send)
+
+    async def _posted(
+        self, principal: Principal, session: Session | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Serve a POST. What stands is small, lets go of its body, and has a place among the streams."""
+        body = await self._intake.read(scope, receive)
+        held = len(body)
+        try:
+            request = self._fast_path.read(scope, session, body)
+            document = read_json(body) if request is None else None
+            method, tool = (METHOD, request.params.name) if request is not None else named_by(document)
+            stands = self._standing.stands(method, tool)
+            if stands or method == INITIALIZE:
+                check_opening(method, held)
+            if request is None:
+                receive = replay(body, receive)
+            del body
+            with self._streams.take(principal) if stands else nullcontext():
+                if stands:
+                    document = None
+                    self._intake.release(held)
+                    held = 0
+                    if method != LISTEN:  # which reads what it is to watch, and then gives its place back
+                        scope["cenoby.place"].release()
                 if request is not None:
                     await self._fast_path.serve(request, principal, scope["cenoby.token"], session, scope, send)
-                    return
-                document, receive = read_json(body), replay(body, receive)
-            serving = self._serve(principal, session, document, scope, receive, send)
-            if not (isinstance(document, dict) and cast(dict[str, Any], document).get("method") == _LISTEN):
-                await serving
-                return
+                else:
+                    await self._serve(principal, session, document, scope, receive, send)
         finally:
-            self._inflight -= 1
-            self._intake.release(len(body))
-        await self._stream(serving, send)
-
-    async def _stream(self, serving: Any, send: Send) -> None:
-        if self._streams >= self._settings.max_streams:
-            serving.close()
-            message = "As many streams as may be are open."
-            await answer_rpc_error(send, 503, APPLICATION_ERROR, message, headers=_RETRY_LATER)
-            return
-        self._streams += 1
-        try:
-            await serving
-        finally:
-            self._streams -= 1
+            self._intake.release(held)
 
     async def _serve(
         self,
@@ -274,7 +287,7 @@ class Gateway:
     ) -> None:
         if header(scope, b"mcp-session-id") is not None:
             await self._sessions.serve_request(session, document, scope, receive, send)
-        elif isinstance(document, dict) and cast(dict[str, Any], document).get("method") == "initialize":
+        elif named_by(document)[0] == INITIALIZE:
             await self._sessions.serve_opening(principal, scope, receive, send)
         else:
             message = "Missing Mcp-Session-Id; initialize first, or speak revision 2026-07-28 (MCP-Protocol-Version)."
@@ -320,35 +333,6 @@ class Gateway:
             "bearer_methods_supported": ["header"],
         }
 
-    def _with_cors(self, scope: Scope, send: Send) -> Send:
-        origin = header(scope, b"origin")
-        if origin is None:
-            return send
-        cors = [
-            (b"access-control-allow-origin", origin.encode("latin-1")),
-            (b"access-control-expose-headers", b"mcp-session-id, www-authenticate, retry-after"),
-            (b"vary", b"origin"),
-        ]
-
-        async def with_cors(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], *cors]}
-            await send(message)
-
-        return with_cors
-
-
-_PREFLIGHT = [
-    (b"allow", b"GET, POST, DELETE, OPTIONS"),
-    (b"access-control-allow-methods", b"GET, POST, DELETE"),
-    (
-        b"access-control-allow-headers",
-        b"authorization, content-type, accept, last-event-id, "
-        b"mcp-session-id, mcp-protocol-version, mcp-method, mcp-name",
-    ),
-    (b"access-control-max-age", b"600"),
-]
-
 
 def bearer_token(authorization: str | None) -> str:
     """The token in an Authorization header; empty where there is none (RFC 6750, section 2.1)."""
@@ -372,10 +356,19 @@ def overload_aware(scope: Scope, send: Send) -> Send:
 
 
 async def _refuse_body(send: Send, error: BodyInvalid) -> None:
-    if error.code == "body_too_large":
-        await answer_rpc_error(send, 413, INVALID_REQUEST, error.message, headers=[CLOSE])
+    data = {ERROR_META_KEY: error.to_wire()}
+    if error.code == "body_malformed":
+        await answer_rpc_error(send, 400, PARSE_ERROR, f"Parse error: {error.message}", data=data)
     else:
-        await answer_rpc_error(send, 400, PARSE_ERROR, f"Parse error: {error.message}")
+        # What is left of a body that is too large is not read, so the connection ends.
+        await answer_rpc_error(send, 413, INVALID_REQUEST, error.message, data=data, headers=[CLOSE])
+
+
+async def _refuse_full(send: Send, error: GatewayUnavailable) -> None:
+    # A body that was not read to its end takes its connection with it.
+    headers = [*_RETRY_LATER, CLOSE] if error.code == "bodies_full" else _RETRY_LATER
+    data = {ERROR_META_KEY: error.to_wire()}
+    await answer_rpc_error(send, 503, APPLICATION_ERROR, error.message, data=data, headers=headers)
 
 
 def _origin_of(scope: Scope) -> str:

@@ -14,11 +14,11 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from cenoby.access.principals import Principal
 from cenoby.colony.invocation import ClientChannel, Invocation, Outcome
-from cenoby.colony.pipeline import Pipeline
 from cenoby.gateway.client_channel import Channel, StatelessChannel, channel_for, input_required
 from cenoby.gateway.errors import OVERLOAD_CODES, RECORD_META_KEY, missing_capability, protocol_error, tool_error
 from cenoby.gateway.names import canonical
 from cenoby.gateway.sealed_state import Asked, StateSeal, asked_by
+from cenoby.gateway.standing import Standing
 from cenoby.kernel.errors import CenobyError
 
 Context = ServerRequestContext[Any, Any]
@@ -62,13 +62,13 @@ class Calls:
     """Tool calls of MCP clients.
 
     Args:
-        pipeline: what every call passes.
+        standing: takes calls through the pipeline.
         seal: seals what a call knows between its rounds.
     """
 
-    def __init__(self, pipeline: Pipeline, seal: StateSeal) -> None:
-        self._pipeline = pipeline
+    def __init__(self, standing: Standing, seal: StateSeal) -> None:
         self._seal = seal
+        self._standing = standing
 
     def conversation(self, context: Context, target: str, arguments: dict[str, Any]) -> Conversation:
         """What belongs to the rounds of one request.
@@ -105,7 +105,7 @@ class Calls:
         invocation = Invocation(
             tool, arguments, context.request.scope["cenoby.token"], client=channel, causation=traceparent(context.meta)
         )
-        return await _settled(asyncio.ensure_future(self._pipeline.run(invocation)))
+        return await _settled(asyncio.ensure_future(self._standing.run(principal_of(context), tool, invocation)))
 
 
 async def _settled(task: asyncio.Future[Outcome]) -> Outcome:

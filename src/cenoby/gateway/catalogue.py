@@ -84,6 +84,12 @@ class Catalogue:
         self._plain[wire_name] = name, tool
         return name
 
+    def waits(self, wire_name: str) -> bool:
+        """Whether there is a tool of that name, in either spelling, that mostly waits for news."""
+        known = self._plain.get(wire_name)
+        tool = known[1] if known is not None else self._find(canonical(wire_name))
+        return tool is not None and tool.says.waits
+
     def _find(self, name: str) -> Tool | None:
         return next((tool for tool in self._host.tools if tool.name == name), None)
 

@@ -45,7 +45,9 @@ class Feed:
         self._closed = False
 
     def offer(self, event: ServerEvent) -> None:
-        """Add a change that the client has not been told of yet."""
+        """Add a change that the client has not been told of yet; a feed that is closed takes none."""
+        if self._closed:
+            return
         self._waiting[event] = None
         self._news.set()
 
@@ -53,6 +55,11 @@ class Feed:
         """End the feed once what waits in it has been taken."""
         self._closed = True
         self._news.set()
+
+    def cut(self) -> None:
+        """End the feed at once; what waits in it is told to nobody."""
+        self._waiting = {}
+        self.close()
 
     async def take(self) -> list[ServerEvent]:
         """What changed since the last time, oldest first; empty only when the feed is closed."""

@@ -15,7 +15,6 @@ from starlette.types import Scope, Send
 
 from cenoby.access.principals import Principal
 from cenoby.colony.invocation import ClientChannel, Invocation, Outcome
-from cenoby.colony.pipeline import Pipeline
 from cenoby.gateway.call_requests import METHOD, RequestReader, SessionCall, StatelessCall, ToolRequest
 from cenoby.gateway.call_results import ResultWriter, Written
 from cenoby.gateway.calls import traceparent
@@ -25,22 +24,23 @@ from cenoby.gateway.live_answer import LiveAnswer
 from cenoby.gateway.live_channel import LiveSessionChannel, LiveStatelessChannel
 from cenoby.gateway.sealed_state import StateSeal, asked_by
 from cenoby.gateway.session import Session
+from cenoby.gateway.standing import Standing
 
 
 class FastPath:
     """Serves what it recognises.
 
     Args:
-        pipeline: what every call passes.
+        standing: takes calls through the pipeline.
         catalogue: knows the tools by both spellings.
         seal: seals the state of a call that asks its client.
         server_info: what the server says of itself in stateless results.
     """
 
     def __init__(
-        self, pipeline: Pipeline, catalogue: Catalogue, seal: StateSeal, server_info: Mapping[str, Any]
+        self, standing: Standing, catalogue: Catalogue, seal: StateSeal, server_info: Mapping[str, Any]
     ) -> None:
-        self._pipeline = pipeline
+        self._standing = standing
         self._catalogue = catalogue
         self._seal = seal
         self._reader = RequestReader()
@@ -69,7 +69,7 @@ class FastPath:
         """Take the call through the pipeline and answer it."""
         if isinstance(request, SessionCall):
             assert session is not None, "only a request with a session is read as one"
-            await self._serve_session(request, token, session, send)
+            await self._serve_session(request, principal, token, session, send)
         else:
             await self._serve_stateless(request, principal, token, scope, send)
 
@@ -84,7 +84,7 @@ class FastPath:
             if connection is not None:
                 # A client that closes its connection cancels its call (revision 2026-07-28).
                 connection.on_lost = _current_task().cancel
-            outcome = await self._run(request, token, channel)
+            outcome = await self._run(request, principal, token, channel)
             if connection is not None:
                 connection.on_lost = None
             if outcome.error is not None and outcome.error.code == "input_required":
@@ -97,13 +97,15 @@ class FastPath:
         finally:
             answer.stop()
 
-    async def _serve_session(self, request: SessionCall, token: str, session: Session, send: Send) -> None:
+    async def _serve_session(
+        self, request: SessionCall, principal: Principal, token: str, session: Session, send: Send
+    ) -> None:
         answer = LiveAnswer(send, ((b"mcp-session-id", session.id.encode()),))
         channel = LiveSessionChannel(answer, request.params.meta.progress_token, session)
         try:
             with session.call(request.id, _current_task()) as cancelled:
                 try:
-                    outcome = await self._run(request, token, channel)
+                    outcome = await self._run(request, principal, token, channel)
                 except asyncio.CancelledError:
                     if not cancelled():
                         raise
@@ -115,14 +117,13 @@ class FastPath:
         finally:
             answer.stop()
 
-    async def _run(self, request: ToolRequest, token: str, channel: ClientChannel) -> Outcome:
+    async def _run(self, request: ToolRequest, principal: Principal, token: str, channel: ClientChannel) -> Outcome:
         params = request.params
         cause = params.meta.traceparent
         causation = traceparent({"traceparent": cause}) if cause is not None else ""
         name = self._catalogue.plain(params.name) or params.name
-        return await self._pipeline.run(
-            Invocation(name, params.arguments or {}, token, client=channel, causation=causation)
-        )
+        invocation = Invocation(name, params.arguments or {}, token, client=channel, causation=causation)
+        return await self._standing.run(principal, params.name, invocation)
 
 
 async def _finish(answer: LiveAnswer, written: Written) -> None:

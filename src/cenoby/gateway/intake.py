@@ -20,6 +20,8 @@ class BodyInvalid(InvalidInput):
 
     codes = {
         "body_too_large": "The request body is larger than gateway.max_body_bytes; what is left of it is not read.",
+        "opening_too_large": "A request that opens a session, a stream or a watch is larger than 64 KiB.",
+        "uris_too_many": "A client may watch 256 resources at once; ask for fewer, or unsubscribe from some.",
         "body_malformed": "The request body is not JSON in UTF-8, or is nested too deep.",
     }
 
@@ -99,14 +101,13 @@ def read_json(body: bytes) -> Any:
 
 def replay(body: bytes, receive: Receive) -> Receive:
     """A `receive` that gives `body` once and then waits for the client as the original does."""
-    given = False
+    left: list[bytes] = [body]
 
     async def again() -> Message:
-        nonlocal given
-        if given:
+        # Handed over, not kept: a stream may stand for hours after its body was read.
+        if not left:
             return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        return {"type": "http.request", "body": left.pop(), "more_body": False}
 
     return again
 

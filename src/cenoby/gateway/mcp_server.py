@@ -12,12 +12,14 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
 from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY, event_to_notification
-from mcp_types import INVALID_PARAMS
 
 from cenoby import __version__
+from cenoby.access.tokens import Identities
 from cenoby.gateway.calls import CALLER, Calls, principal_of
 from cenoby.gateway.catalogue import Catalogue
 from cenoby.gateway.changes import Changes, Feed
+from cenoby.gateway.errors import protocol_error
+from cenoby.gateway.intake import BodyInvalid
 from cenoby.gateway.prompts import Prompts
 from cenoby.gateway.resources import Resources
 from cenoby.gateway.session import Session
@@ -39,16 +41,24 @@ class McpHandlers:
     Args:
         calls, catalogue, resources, prompts: what they show and do.
         changes: what clients may listen to.
+        identities: tell when a listener's token lapses.
     """
 
     def __init__(
-        self, calls: Calls, catalogue: Catalogue, resources: Resources, prompts: Prompts, changes: Changes
+        self,
+        calls: Calls,
+        catalogue: Catalogue,
+        resources: Resources,
+        prompts: Prompts,
+        changes: Changes,
+        identities: Identities,
     ) -> None:
         self._calls = calls
         self._catalogue = catalogue
         self._resources = resources
         self._prompts = prompts
         self._changes = changes
+        self._identities = identities
 
     async def list_tools(self, context: Context, params: types.PaginatedRequestParams | None) -> Any:
         return _complete(self._catalogue.list_tools(principal_of(context), _cursor(params)))
@@ -77,17 +87,24 @@ class McpHandlers:
     async def listen(
         self, context: Context, params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
-        """One subscription stream of revision 2026-07-28: acknowledge, then tell of changes until a side ends it."""
+        """One subscription stream of revision 2026-07-28: acknowledge, then tell of changes until a side ends it.
+
+        It ends, with its result, when the listener's token lapses, too.
+        """
         wanted = params.notifications
+        _check_uris(len(wanted.resource_subscriptions or ()))
         lists = [name for name in ("tools", "prompts", "resources") if getattr(wanted, f"{name}_list_changed")]
-        feed = self._changes.open(principal_of(context).tenant, lists)
+        principal = principal_of(context)
+        feed = self._changes.open(principal.tenant, lists)
         meta = {SUBSCRIPTION_ID_META_KEY: context.request_id}
         try:
-            await self._acknowledge(context, feed, wanted, meta)
-            while events := await feed.take():
-                for event in events:
-                    notice = event_to_notification(event, meta)
-                    await context.session.send_notification(notice, related_request_id=context.request_id)
+            with self._identities.hold(principal, lambda _: feed.cut()):
+                await self._acknowledge(context, feed, wanted, meta)
+                _stands_from_now_on(context)
+                while events := await feed.take():
+                    for event in events:
+                        notice = event_to_notification(event, meta)
+                        await context.session.send_notification(notice, related_request_id=context.request_id)
         finally:
             self._changes.drop(feed)
         return types.SubscriptionsListenResult(_meta=meta)
@@ -110,8 +127,7 @@ class McpHandlers:
 
     async def _watch(self, context: Context, feed: Feed, uri: str) -> None:
         # Whoever may not read a thing must not learn when it changes; so watching starts with a read, and is recorded.
-        if len(feed.uris) >= _MOST_URIS:
-            raise MCPError(INVALID_PARAMS, f"A client may watch {_MOST_URIS} resources at once; unsubscribe from some.")
+        _check_uris(len(feed.uris) + (uri not in feed.uris))
         await self._resources.read(context, uri)
         self._changes.watch(feed, uri)
 
@@ -159,6 +175,19 @@ def build_server(handlers: McpHandlers, catalogue: Catalogue) -> Server[Any]:
     # The recorder has spans of its own; the SDK's would be the dearest part of a call.
     server.middleware.clear()
     return server
+
+
+def _check_uris(count: int) -> None:
+    if count > _MOST_URIS:
+        raise protocol_error(
+            BodyInvalid("uris_too_many", f"A client may watch {_MOST_URIS} resources at once, not {count}.")
+        )
+
+
+def _stands_from_now_on(context: Context) -> None:
+    # Until now the request was work under way; a stream that only waits has a place of another kind.
+    assert context.request is not None, "every request comes over HTTP"
+    context.request.scope["cenoby.place"].release()
 
 
 def _session(context: Context) -> Session:

@@ -16,6 +16,7 @@ from mcp.server.streamable_http import StreamableHTTPServerTransport
 from mcp_types.methods import validate_client_result
 from pydantic import ValidationError
 
+from cenoby.access.holds import Hold
 from cenoby.access.principals import Principal
 from cenoby.gateway.changes import Feed
 from cenoby.gateway.errors import ClientAsked
@@ -37,6 +38,7 @@ class Session:
         id: the `Mcp-Session-Id`.
         transport: the SDK's HTTP side of it.
         connection: the SDK's state of it, once it is served; its standalone channel carries notifications.
+        hold: says when the token that opened it lapses.
         log_level: least severe log line that its client wants.
     """
 
@@ -46,6 +48,7 @@ class Session:
         self.owner = owner
         self.feed = feed
         self.log_level = "info"
+        self.hold: Hold | None = None
         self.transport = StreamableHTTPServerTransport(self.id, idle_timeout=IDLE_SECONDS)
         self.connection: Connection | None = None
         self._calls: dict[int | str, asyncio.Task[Any]] = {}
@@ -126,7 +129,9 @@ class Session:
         return result
 
     def end(self) -> None:
-        """Let go of whoever waits for this client."""
+        """Let go of whoever waits for this client, and of its token."""
+        if self.hold is not None:
+            self.hold.release()
         for waiting in self._questions.values():
             if not waiting.done():
                 waiting.set_result({"error": "the session ended"})

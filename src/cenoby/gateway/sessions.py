@@ -18,6 +18,7 @@ from mcp.shared.transport_context import TransportContext
 from starlette.types import Message, Receive, Scope, Send
 
 from cenoby.access.principals import Principal
+from cenoby.access.tokens import Identities
 from cenoby.gateway.answers import answer, answer_rpc_error
 from cenoby.gateway.changes import Changes, Feed
 from cenoby.gateway.session import Session
@@ -36,11 +37,14 @@ class Sessions:
     Args:
         server: the SDK's server with our handlers.
         changes: where their feeds come from.
+        identities: tell when a token lapses.
     """
 
-    def __init__(self, server: Server[Any], changes: Changes) -> None:
+    def __init__(self, server: Server[Any], changes: Changes, identities: Identities) -> None:
         self._server = server
         self._changes = changes
+        self._identities = identities
+        self._ending: set[asyncio.Task[None]] = set()
         self._sessions: dict[str, Session] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._options = server.create_initialization_options(
@@ -66,7 +70,12 @@ class Sessions:
             await answer(send, 202, b"", b"application/json")
             return
         scope["cenoby.session"] = session
-        await session.transport.handle_request(scope, receive, send)
+        if scope["method"] == "GET":
+            # It stands open for its own token, which need not be the one that opened the session.
+            with self._identities.hold(scope["cenoby.principal"], lambda _: self._end(session)):
+                await session.transport.handle_request(scope, receive, send)
+        else:
+            await session.transport.handle_request(scope, receive, send)
         if session.transport.is_terminated:
             await self._discard(session)
 
@@ -78,6 +87,7 @@ class Sessions:
             return
         session = Session(principal, self._changes.open(principal.tenant, ("tools", "prompts", "resources")))
         self._sessions[session.id] = session
+        session.hold = self._identities.hold(principal, lambda _: self._end(session))
         scope["cenoby.session"] = session
         opened = False
         try:
@@ -97,7 +107,7 @@ class Sessions:
         """End all sessions and the streams of their clients."""
         for session in list(self._sessions.values()):
             await self._discard(session)
-        tasks = list(self._tasks.values())
+        tasks = [*self._tasks.values(), *self._ending]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -142,6 +152,13 @@ class Sessions:
         while events := await feed.take():
             for event in events:
                 await connection.notify(*_notice(event))
+
+    def _end(self, session: Session) -> None:
+        # A token lapsed: the client hears of nothing more from now on, and shakes hands again if it may.
+        session.feed.cut()
+        task = asyncio.create_task(self._discard(session), name=f"session-end-{session.id}")
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
     async def _discard(self, session: Session) -> None:
         if self._sessions.pop(session.id, None) is None:
