@@ -161,7 +161,9 @@ def _setting_rows(model: type[BaseModel], prefix: str, rows: list[tuple[str, ...
         default = "required" if field.is_required() else "" if field.default_factory else repr(field.default)
         shown = kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)
         shown = re.sub(
-            r"Annotated\[([^,\]]+),.*?\]+", r"\1", re.sub(r"typing\.|pathlib\.|cenoby\.kernel\.settings\.", "", shown)
+            r"Annotated\[([^,\]]+), FieldInfo\(.*?\]\)\]",
+            r"\1",
+            re.sub(r"typing\.|pathlib\.|cenoby\.kernel\.settings\.", "", shown),
         )
         rows.append(
             (f"`{prefix}{name}`", f"`{shown}`", f"`{default}`" if default else "", first_line(field.description))
