@@ -16,15 +16,17 @@ from cenoby.access.limits import RateLimits
 from cenoby.access.principals import Principal
 from cenoby.access.roles import RoleTable
 from cenoby.access.tokens import Identities
-from cenoby.app.mad_loading import MadUnknown
+from cenoby.app.mad_loading import mad_invalid
 from cenoby.app.shipped_mads import Parts, make_mad
 from cenoby.bus.connect import connect_bus
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Invocation, Outcome
+from cenoby.colony.mad import Mad
 from cenoby.colony.mailbox import MailboxState
 from cenoby.colony.pipeline import Pipeline
 from cenoby.colony.stages import Ports
 from cenoby.kernel.clock import Clock
+from cenoby.kernel.errors import CenobyError
 from cenoby.kernel.settings import Settings
 from cenoby.mads.marco.mad import SANDBOX_MODULES
 from cenoby.protection.core_dumps import forbid_core_dumps
@@ -207,10 +209,15 @@ def _of_mailboxes(states: Callable[[], Mapping[str, MailboxState]], field: str) 
 
 
 async def _host(parts: Parts, name: str) -> None:
+    mad: Mad | None = None
     try:
-        await parts.ports.host.add(make_mad(name, parts))
-    except TypeError as error:
-        raise MadUnknown("mad_invalid", f"mads: {name!r} cannot be hosted: {error}.") from error
+        mad = make_mad(name, parts)
+        await parts.ports.host.add(mad)
+    except CenobyError:
+        raise
+    except (Exception, SystemExit) as error:
+        # The border to a MAD's code: whatever it raises is told to its author with the place.
+        raise mad_invalid(name, "cannot be hosted", error, type(mad) if mad else None) from error
 
 
 async def _stopped(parts: Parts) -> None:

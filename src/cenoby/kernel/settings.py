@@ -239,7 +239,7 @@ class Settings(Section):
     """URL of the message bus: `memory://`, `nats://host:4222` or `redis://host:6379/0` (`tls://`, `rediss://`)."""
     bus_security: BusSecuritySettings = BusSecuritySettings()
     mads: list[str] = ["rogers", "fiedler", "turing", "grace", "marco"]
-    """MADs to host: shipped names, entry points of `cenoby.mads`, `module:Class`, or `path/file.py:Class`."""
+    """MADs: shipped names, entry points of `cenoby.mads`, `module:Class`, or `file.py:Class` beside the settings."""
     roles: dict[str, list[str]] = {}
     """Further roles, or other capabilities for shipped ones: action types, categories (`web:*`) or `*`."""
     models: list[ModelSettings] = []

@@ -34,7 +34,8 @@ def load_settings(
     """The settings in force.
 
     Args:
-        file: a YAML file; `CENOBY_CONFIG` names one where this is None; none at all is fine.
+        file: a YAML file; `CENOBY_CONFIG` names one where this is None; none at all is fine. The files of MADs that
+            it names are relative to its own directory.
         environment: variables; `CENOBY_GATEWAY__MAX_INFLIGHT=64` sets `gateway.max_inflight`. Values are
             YAML, lists and objects too.
         overrides: top-level values that win over both, as from the command line; None values are ignored.
@@ -44,7 +45,7 @@ def load_settings(
     """
     variables = os.environ if environment is None else environment
     named = file or (Path(variables["CENOBY_CONFIG"]) if variables.get("CENOBY_CONFIG") else None)
-    tree = _read_yaml(named) if named else {}
+    tree = _from_file(named) if named else {}
     for path, value in _variables(variables):
         _set(tree, path, value)
     for key, value in (overrides or {}).items():
@@ -59,6 +60,20 @@ def load_settings(
 def settings_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of the settings file."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Settings.model_json_schema()
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    tree = _read_yaml(file)
+    mads = tree.get("mads")
+    if isinstance(mads, list):
+        # Beside the file that names it, wherever the command is started.
+        tree["mads"] = [_beside(file, entry) for entry in cast(list[Any], mads)]
+    return tree
+
+
+def _beside(file: Path, entry: Any) -> Any:
+    target, colon, name = str(entry).rpartition(":")
+    return f"{file.absolute().parent / target}{colon}{name}" if target.endswith(".py") else entry
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
