@@ -5,6 +5,8 @@ The time for it is bounded by the connection (`gateway/protocol.py`).
 
 from __future__ import annotations
 
+import re
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -29,6 +31,16 @@ class BodyInvalid(InvalidInput):
 _MOST_HELD = 128 * 1024 * 1024
 """Bytes of bodies that may be held at once; at least four of the largest."""
 
+_SHARE = 4
+"""One agent's bodies may fill a quarter of that, so that a slow client keeps nobody else from being heard."""
+
+_DEEPEST = 512
+"""Levels of nesting that are parsed; more than any message needs, fewer than any interpreter's recursion limit."""
+_TEXTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+"""One level more and, as a signed byte, one level less."""
+
 _decoder = msgspec.json.Decoder()
 
 
@@ -43,13 +55,14 @@ class Intake:
         self._limit = limit
         self._most = max(_MOST_HELD, 4 * limit)
         self._held = 0
+        self._by_agent: dict[str, int] = {}
 
-    async def read(self, scope: Scope, receive: Receive) -> bytes:
-        """The whole body of a request; `release` its length when the request is over.
+    async def read(self, scope: Scope, receive: Receive, agent: str) -> bytes:
+        """The whole body of a request of `agent`; `release` its length when the request is over.
 
         Raises:
             BodyInvalid: it is, or says it will be, larger than the limit.
-            GatewayUnavailable: the bodies of other requests fill the memory there is for them.
+            GatewayUnavailable: the bodies of other requests, or of this agent's, fill the memory there is for them.
             ConnectionResetError: the client did not finish it.
         """
         length = header(scope, b"content-length")
@@ -64,24 +77,32 @@ class Intake:
                 piece: bytes = message.get("body", b"")
                 more = message.get("more_body", False)
                 mine += len(piece)
-                self._held += len(piece)
-                self._check(mine)
+                self._hold(agent, len(piece))
+                self._check(agent, mine)
                 if not more and not parts:
                     return piece
                 parts += piece
         except BaseException:
-            self._held -= mine
+            self._hold(agent, -mine)
             raise
         return bytes(parts)
 
-    def release(self, size: int) -> None:
+    def release(self, agent: str, size: int) -> None:
         """Count a body no more; its request is over."""
-        self._held -= size
+        self._hold(agent, -size)
 
-    def _check(self, mine: int) -> None:
+    def _hold(self, agent: str, size: int) -> None:
+        self._held += size
+        held = self._by_agent.get(agent, 0) + size
+        if held:
+            self._by_agent[agent] = held
+        else:
+            self._by_agent.pop(agent, None)
+
+    def _check(self, agent: str, mine: int) -> None:
         if mine > self._limit:
             raise _too_large(self._limit)
-        if self._held > self._most:
+        if self._held > self._most or self._by_agent.get(agent, 0) > self._most // _SHARE:
             raise GatewayUnavailable(
                 "bodies_full", "The requests under way hold as much memory as they may; try again.", retry_after=1.0
             )
@@ -91,12 +112,20 @@ def read_json(body: bytes) -> Any:
     """The value in `body`.
 
     Raises:
-        BodyInvalid: not JSON in UTF-8 (RFC 8259), or nested deeper than the interpreter's limit.
+        BodyInvalid: not JSON in UTF-8 (RFC 8259), or nested deeper than 512 levels.
     """
+    # Few bodies are that long, and few of those have that many brackets.
+    if len(body) > _DEEPEST and body.count(b"[") + body.count(b"{") > _DEEPEST and _depth(body) > _DEEPEST:
+        raise BodyInvalid("body_malformed", f"The request body is nested deeper than {_DEEPEST} levels; flatten it.")
     try:
         return _decoder.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise BodyInvalid("body_malformed", f"The request body is not valid JSON in UTF-8: {error}.") from None
+
+
+def _depth(body: bytes) -> int:
+    steps = _TEXTS.sub(b"", body).translate(_STEPS, _NO_BRACKETS)
+    return max(accumulate(memoryview(steps).cast("b")), default=0)
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
