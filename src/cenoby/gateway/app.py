@@ -235,7 +235,7 @@ class Gateway:
         self, principal: Principal, session: Session | None, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Serve a POST. What stands is small, lets go of its body, and has a place among the streams."""
-        body = await self._intake.read(scope, receive)
+        body = await self._intake.read(scope, receive, principal.agent)
         held = len(body)
         try:
             request = self._fast_path.read(scope, session, body)
@@ -250,7 +250,7 @@ class Gateway:
             with self._streams.take(principal) if stands else nullcontext():
                 if stands:
                     document = None
-                    self._intake.release(held)
+                    self._intake.release(principal.agent, held)
                     held = 0
                     if method != LISTEN:  # which reads what it is to watch, and then gives its place back
                         scope["cenoby.place"].release()
@@ -259,7 +259,7 @@ class Gateway:
                 else:
                     await self._serve(principal, session, document, scope, receive, send)
         finally:
-            self._intake.release(held)
+            self._intake.release(principal.agent, held)
 
     async def _serve(
         self,
