@@ -249,9 +249,6 @@ def test_a_colony_on_a_taken_port_says_so(tmp_path: Path) -> None:
     assert "in use" in taken_port(tmp_path)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="gateway/server.py, serve: the message says what happened and not what to do about it"
-)
 def test_a_colony_on_a_taken_port_says_what_to_do(tmp_path: Path) -> None:
     """The message names `--listen`, as the code's documentation does."""
     assert "--listen" in taken_port(tmp_path)

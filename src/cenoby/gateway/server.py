@@ -58,7 +58,9 @@ async def serve(
         server = await loop.create_server(partial(_protocol, _config(app), state, settings), host, port, backlog=2048)
     except OSError as error:
         raise GatewayUnavailable(
-            "address_unusable", f"Cannot listen on {host}:{port}: {error.strerror or error}."
+            "address_unusable",
+            f"Cannot listen on {host}:{port}: {error.strerror or error}. Choose another address with --listen, or stop "
+            "what holds this one.",
         ) from None
     sweeper = asyncio.create_task(_sweep(state), name="gateway-sweep")
     try:
