@@ -119,7 +119,8 @@ class Catalogue:
         """
         if not self._models:
             raise ModelInputError(
-                "model_unknown", "No model is configured; add an entry under `models` in cenoby.yaml."
+                "model_unknown",
+                "No model is configured; add an entry under `models` to a settings file and start with `--config FILE`.",
             )
         if name is None:
             return next(iter(self._models.values()))
