@@ -170,3 +170,8 @@ def test_the_tools_are_published_as_declared() -> None:
         assert item.says.idempotent
         assert item.input_schema["required"] == ["url"]
         assert item.output_schema is not None
+
+
+def test_a_mad_is_summed_up_in_a_sentence() -> None:
+    """What `status` and the architecture print between other sentences ends like one."""
+    assert Marco.summary.endswith(".")

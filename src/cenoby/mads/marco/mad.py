@@ -90,7 +90,7 @@ class Marco(Mad):
     """The web, always contained: bytes come in through the guard, and only a cell looks into them."""
 
     name: ClassVar[str] = "marco"
-    summary: ClassVar[str] = "Reads web pages and PDF documents, in the sandbox"
+    summary: ClassVar[str] = "Reads web pages and PDF documents, in the sandbox."
 
     def __init__(self, *, egress: EgressGuard, sandbox: Sandbox) -> None:
         self._egress = egress
