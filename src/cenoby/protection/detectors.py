@@ -148,6 +148,7 @@ _RETINA = re.compile(r"[1-9]x\.")
 
 def _emails(text: str) -> Iterator[Span]:
     """Addresses as people write them (RFC 5321, dot-atom, and Latin letters of RFC 6531)."""
+    end = 0
     for match in _AT_DOMAIN.finditer(text):
         start = match.start()
         while start > match.start() - _LONGEST_LOCAL and start > 0 and _is_local(text[start - 1]):
@@ -155,7 +156,9 @@ def _emails(text: str) -> Iterator[Span]:
         local = text[start : match.start()].lstrip("._%+'-")
         # git@host:path names a service, icon@2x.png an image.
         if local and local != "git" and not _RETINA.match(match["host"]):
-            yield match.start() - len(local), match.end()
+            # In a@b.example@c.example the second begins where the first ended.
+            yield max(end, match.start() - len(local)), match.end()
+            end = match.end()
 
 
 def _is_local(character: str) -> bool:

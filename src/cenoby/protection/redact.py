@@ -65,8 +65,8 @@ class Redactor:
             spans = list(detector.find(folded))
             found.extend((start, end, detector.kind) for start, end in spans)
             folded = _masked(folded, spans)
-        found.sort()
-        return found if places is None else [(places[start], places[end - 1] + 1, kind) for start, end, kind in found]
+        apart = _apart(found)
+        return apart if places is None else [(places[start], places[end - 1] + 1, kind) for start, end, kind in apart]
 
     def _collect(self, value: Any, texts: list[str]) -> bool:
         # False: a member's name needs a closer look. Names repeat, so those that do not are remembered.
@@ -133,6 +133,15 @@ class Redactor:
 
     def _redacted(self, text: str) -> tuple[str, int]:
         return _blacked_out(text, self.spans(text))
+
+
+def _apart(found: list[Found]) -> list[Found]:
+    # A password in a URL may hold what an earlier detector found; then it is all one. Of two alike the first stays.
+    apart: list[Found] = []
+    for one in sorted(found, key=lambda one: (one[0], -one[1])):
+        if not apart or one[0] >= apart[-1][1]:
+            apart.append(one)
+    return apart
 
 
 def _blacked_out(text: str, found: list[Found]) -> tuple[str, int]:
@@ -250,12 +259,16 @@ _UUID_LENGTH = 36
 _UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
+_INKED = re.compile(r"\S")
+
+
 def _masked(text: str, spans: list[Span]) -> str:
     if not spans:
         return text
     pieces: list[str] = []
     position = 0
     for start, end in spans:
-        pieces += (text[position:start], "\x00" * (end - start))
+        # Blanks stay: they end whatever stands before, also for detectors that do not know this one's finds.
+        pieces += (text[position:start], _INKED.sub("\x00", text[start:end]))
         position = end
     return "".join((*pieces, text[position:]))
