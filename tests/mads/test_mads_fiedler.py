@@ -166,11 +166,21 @@ async def test_an_answer_costs_what_the_provider_reports(stage: Stage) -> None:
 
 async def test_a_streamed_answer_is_heard_while_it_grows(stage: Stage) -> None:
     """The pieces go out as progress that never steps back, and add up to the result."""
-    answer = await stage.call("complete", prompt="one two three", stream=True)
+    answer = await stage.call("complete", prompt="one two three " * 50, stream=True)
     assert "".join(message or "" for _, message in stage.listener.heard) == answer.text
     counts = [done for done, _ in stage.listener.heard]
     assert counts == sorted(set(counts))
-    assert len(counts) == 5
+    assert len(counts) > 5
+
+
+async def test_a_streamed_answer_shows_no_secret_that_comes_in_pieces(stage: Stage) -> None:
+    """No piece holds a whole card number, key or password, and what was heard is the redacted result."""
+    secrets = "card 4111 1111 1111 1111, Authorization: Basic dXNlcjpwYXNz, -----BEGIN PRIVATE KEY----- MIIEvQ IBADAN"
+    answer = await stage.call("complete", prompt="a word " * 40 + secrets, stream=True)
+    heard = "".join(message or "" for _, message in stage.listener.heard)
+    assert len(stage.listener.heard) > 5
+    assert heard == Redactor(RedactionSettings()).text(answer.text)
+    assert not [secret for secret in ("1111", "dXNlcjpwYXNz", "MIIEvQ", "IBADAN") if secret in heard]
 
 
 async def test_options_reach_the_provider(stage: Stage, server: ScriptedModelServer) -> None:

@@ -11,6 +11,7 @@ from cenoby.colony.tool import CallInvalid, Tool
 from cenoby.kernel.errors import CenobyError
 from cenoby.kernel.ids import new_id
 from cenoby.protection.redact import Redactor
+from cenoby.protection.streaming import RedactedStream
 from cenoby.store.journal import Entry, RecordRef
 
 Status = Literal["ok", "error", "refused", "parked", "cancelled"]
@@ -181,6 +182,10 @@ class Call:
         """Tell the client how far the call is; nothing happens where nobody listens."""
         if self._invocation.client is not None:
             await self._invocation.client.progress(done, total, message and self._redactor.text(message))
+
+    def stream(self) -> RedactedStream:
+        """Redacts one text whose pieces go out as progress before its end is known."""
+        return RedactedStream(self._redactor)
 
     async def log(self, level: str, text: str) -> None:
         """Send a log line to the client; nothing happens where nobody listens."""

@@ -137,7 +137,11 @@ class Fiedler(Mad):
         request = self._catalogue.request(
             prompt, model=model, system=system, max_output_tokens=max_output_tokens, temperature=temperature
         )
-        return await self._ask(call, request, _progress(call) if stream else None)
+        heard = _Heard(call) if stream else None
+        answer = await self._ask(call, request, heard.add if heard else None)
+        if heard:
+            await heard.end()
+        return answer
 
     @tool("colony:read", effect="reads", title="Show what models cost")
     async def usage(
@@ -220,15 +224,24 @@ def _card(model: Model) -> ModelCard:
     )
 
 
-def _progress(call: Call) -> Delta:
-    done = 0
+class _Heard:
+    """The answer as the caller hears it while it grows: some words behind, so that secrets in it do not go out."""
 
-    async def send(text: str) -> None:
-        nonlocal done
-        done += len(text)
-        await call.progress(done, None, text)
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._stream = call.stream()
+        self._done = 0
 
-    return send
+    async def add(self, piece: str) -> None:
+        await self._say(self._stream.add(piece))
+
+    async def end(self) -> None:
+        await self._say(self._stream.end())
+
+    async def _say(self, text: str) -> None:
+        if text:
+            self._done += len(text)
+            await self._call.progress(self._done, None, text)
 
 
 def _month(month: str) -> tuple[int, int]:
