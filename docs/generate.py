@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import pkgutil
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 import grimp
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 import cenoby
+from cenoby.access.actions import known_actions
+from cenoby.access.principals import Principal
+from cenoby.access.roles import SHIPPED_ROLES, RoleTable
 from cenoby.colony.mad import Mad
 from cenoby.colony.tool import Declaration, declared_methods
 from cenoby.kernel.errors import error_codes
-from cenoby.kernel.settings import Settings
+from cenoby.kernel.settings import HostPort, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "cenoby"
@@ -73,12 +78,16 @@ def _subclasses(cls: type[Mad]) -> Iterator[type[Mad]]:
         yield from _subclasses(one)
 
 
+def declaration(function: Callable[..., Any]) -> Declaration:
+    return cast(Declaration, function.__cenoby_tool__)  # pyright: ignore
+
+
 def tool_tables() -> str:
     text = ""
     for cls in mad_classes():
         rows = []
         for attribute, function in declared_methods(cls):
-            says = cast(Declaration, function.__cenoby_tool__)  # pyright: ignore
+            says = declaration(function)
             names = list(inspect.signature(function).parameters)[2:]
             shown = ", ".join(names)
             row = (
@@ -93,27 +102,52 @@ def tool_tables() -> str:
     return text
 
 
-def literals(pattern: str) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = defaultdict(set)
-    for file in SOURCE.rglob("*.py"):
-        for match in re.finditer(pattern, file.read_text()):
-            found[match.group(1)].add(str(file.relative_to(SOURCE)))
-    return found
+def declared_events() -> dict[str, tuple[str, str]]:
+    """Code of every event that a module (`EVENTS`) or a MAD (`events`) declares, with the place and the meaning.
+
+    Raises:
+        ValueError: two places declare the same code.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    places = [(one.__name__, getattr(one, "EVENTS", {})) for one in modules()]
+    places += [(cls.__module__, cls.events) for cls in mad_classes()]
+    # A part that journals through a port declares its events beside the port, and a MAD may take that very mapping.
+    seen: list[Mapping[str, str]] = []
+    for module, events in places:
+        if any(events is one for one in seen):
+            continue
+        seen.append(events)
+        for code, meaning in events.items():
+            if code in found:
+                raise ValueError(f"{module} and {found[code][0]} both declare the event {code!r}")
+            found[code] = module, meaning
+    return dict(sorted(found.items()))
 
 
 def event_table() -> str:
-    bus = literals(r"event=\"([a-z_]+\.v\d+)\"")
-    journal: dict[str, set[str]] = defaultdict(set)
-    for pattern in (
-        r"\.note\(\s*\"([a-z_.]+)\"",
-        r"_?record\(\s*\"([a-z_.]+)\"",
-        r"kind=\"event\",[^)]*?code=\"([a-z_.]+)\"",
-    ):
-        for code, files in literals(pattern).items():
-            journal[code] |= files
-    rows = [(f"`{name}`", "bus", ", ".join(sorted(files))) for name, files in sorted(bus.items())]
-    rows += [(f"`{name}`", "journal", ", ".join(sorted(files))) for name, files in sorted(journal.items())]
-    return table("event|where|emitted by", rows)
+    rows = [
+        (f"`{code}`", "bus" if is_bus_event(code) else "journal", module.removeprefix("cenoby."), meaning)
+        for code, (module, meaning) in declared_events().items()
+    ]
+    rows.sort(key=lambda row: row[1])
+    return table("event|where|declared in|what it means", rows)
+
+
+def is_bus_event(code: str) -> bool:
+    return re.fullmatch(r"[a-z_]+\.v\d+", code) is not None
+
+
+def action_table() -> str:
+    roles = RoleTable({})
+    users: dict[str, list[str]] = defaultdict(list)
+    for cls in mad_classes():
+        for action in {declaration(function).action for _, function in declared_methods(cls)}:
+            users[action].append(cls.name)
+    rows = []
+    for action, tier in known_actions().items():
+        able = [role for role in SHIPPED_ROLES if roles.allows(Principal("any", "default", (role,), "agent"), action)]
+        rows.append((f"`{action}`", str(tier), ", ".join(able), ", ".join(users[action]) or "–"))
+    return table("action type|risk tier|shipped roles that allow it|MADs with tools of it", rows)
 
 
 def stage_table() -> str:
@@ -134,7 +168,12 @@ def architecture() -> str:
         + stage_table()
         + "## MADs and their tools\n\n"
         + tool_tables()
+        + "## Action types\n\n"
+        + "What roles allow. A MAD adds a type with `declare_action` (`access/actions.py`); only operator may use it\n"
+        + "until a role in the settings names it, unless a shipped role has the whole category.\n\n"
+        + action_table()
         + "## Events\n\n"
+        + "A module declares its events in `EVENTS`, a MAD in `events` of its class; `Call.note` refuses any other.\n\n"
         + event_table()
     )
 
@@ -158,19 +197,57 @@ def _setting_rows(model: type[BaseModel], prefix: str, rows: list[tuple[str, ...
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             _setting_rows(kind, f"{prefix}{name}.", rows)
             continue
-        default = "required" if field.is_required() else "" if field.default_factory else repr(field.default)
-        shown = kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)
-        shown = re.sub(
-            r"Annotated\[([^,\]]+), FieldInfo\(.*?\]\)\]",
-            r"\1",
-            re.sub(r"typing\.|pathlib\.|cenoby\.kernel\.settings\.", "", shown),
-        )
-        rows.append(
-            (f"`{prefix}{name}`", f"`{shown}`", f"`{default}`" if default else "", first_line(field.description))
-        )
+        default = "required" if field.is_required() else ""
+        if not default and not field.default_factory:
+            default = f"`{json.dumps(field.default, default=str)}`"
+        rows.append((f"`{prefix}{name}`", type_in_words(kind, field.metadata), default, first_line(field.description)))
         for inner in getattr(kind, "__args__", ()):
             if isinstance(inner, type) and issubclass(inner, BaseModel):
                 _setting_rows(inner, f"{prefix}{name}[].", rows)
+
+
+def type_in_words(kind: Any, metadata: Sequence[Any] = ()) -> str:
+    """A settings type as a person says it, e.g. "integer, at least 1" or "list of host:port"."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        extra = [one for field in arguments[1:] for one in getattr(field, "metadata", [field])]
+        return type_in_words(arguments[0], extra)
+    if origin is Literal:
+        return _one_of([f"`{value}`" for value in arguments])
+    if origin in (Union, UnionType):
+        words = _one_of([type_in_words(one) for one in arguments if one is not NoneType])
+        return f"{words}; or null" if NoneType in arguments else words
+    if origin is list:
+        return f"list of {type_in_words(arguments[0])}"
+    if origin is dict:
+        return f"map of {type_in_words(arguments[0])} to {type_in_words(arguments[1])}"
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return "sections, as below"
+    if any(getattr(one, "pattern", None) == _HOST_PORT for one in metadata):
+        return "host:port"
+    return ", ".join([_WORDS[kind], *_bounds(metadata)])
+
+
+_WORDS = {
+    str: "text",
+    SecretStr: "text, shown nowhere",
+    int: "integer",
+    float: "number",
+    bool: "true or false",
+    Path: "path",
+}
+_BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+_HOST_PORT = cast(str, get_args(HostPort)[1].metadata[0].pattern)
+
+
+def _bounds(metadata: Sequence[Any]) -> list[str]:
+    words = [f"{says} {getattr(one, name)}" for one in metadata for name, says in _BOUNDS.items() if hasattr(one, name)]
+    patterns = [one.pattern for one in metadata if getattr(one, "pattern", None)]
+    return words + [f"of the form `{pattern.strip('^$')}`" for pattern in patterns]
+
+
+def _one_of(words: Sequence[str]) -> str:
+    return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
 def main(arguments: list[str]) -> int:

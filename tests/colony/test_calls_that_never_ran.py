@@ -30,6 +30,7 @@ class Shop(Mad):
     """Sells one thing, once a person has agreed."""
 
     name = "shop"
+    events = {"complained": "Ada complained."}
 
     def price(self, arguments: Mapping[str, Any]) -> int:
         return PRICE

@@ -45,6 +45,12 @@ from cenoby.telemetry.recorder import Recorder
 
 _log = get_logger("app")
 
+EVENTS = {
+    "colony_started": "The colony hosts its MADs and takes calls from here on.",
+    "colony_stopped": "The colony stopped with no call left under way.",
+    "colony_cut_off": "The colony stopped before all calls had ended; the next start finds them.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Colony:

@@ -23,6 +23,11 @@ from cenoby.telemetry.logs import get_logger
 
 _log = get_logger("colony.host")
 
+EVENTS = {
+    "tool_call.v1": "On `<colony>.mad.<mad>`: run one tool for an invocation that is under way on this node.",
+    "tools_changed.v1": "On `<colony>.tools`: the lists of the MAD `mad` changed; `lists` says which, if not all.",
+}
+
 
 class ToolFault(Fault):
     """A tool, or the pipeline itself, failed at its work."""

@@ -213,9 +213,13 @@ class Call:
         """Journal an event that belongs to this call; durable when it returns.
 
         Raises:
+            ValueError: the MAD does not declare `code` in its `events`.
             StoreUnavailable: it could not be recorded.
         """
         invocation = self._invocation
+        if code not in invocation.target.events:
+            mad = invocation.target.mad
+            raise ValueError(f"the MAD {mad!r} declares no event {code!r}; add it to `events` of its class")
         return await self._record(
             Entry(
                 kind="event",

@@ -119,10 +119,14 @@ class Prompt:
 
 
 class Mad:
-    """Base of all MADs. Subclasses set `name` and `summary` and declare tools with `@tool`."""
+    """Base of all MADs. Subclasses set `name` and `summary` and declare tools with `@tool`.
+
+    `events` holds the code of each event that its tools journal with `Call.note`, and what it means.
+    """
 
     name: ClassVar[str]
     summary: ClassVar[str] = ""
+    events: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def create(cls, grants: Grants) -> Self:

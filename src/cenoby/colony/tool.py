@@ -6,7 +6,7 @@ import inspect
 import re
 import typing
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeVar, cast
 
@@ -133,6 +133,7 @@ class Tool:
         returns: return annotation.
         run: the bound method `(call, **arguments)`.
         estimate: bound cost method, where one is declared.
+        events: codes that the MAD declares for `Call.note`, with their meanings.
     """
 
     name: str
@@ -143,6 +144,7 @@ class Tool:
     returns: Any
     run: Callable[..., Awaitable[Any]]
     estimate: Callable[[Mapping[str, Any]], int] | None
+    events: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @cached_property
     def input_schema(self) -> dict[str, Any]:
@@ -239,6 +241,7 @@ def _build(mad: object, mad_name: str, attribute: str, function: Callable[..., A
         returns=hints["return"],
         run=getattr(mad, attribute),
         estimate=getattr(mad, says.cost) if says.cost else None,
+        events=getattr(mad, "events", {}),
     )
 
 

@@ -17,6 +17,7 @@ from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad
 from cenoby.colony.tool import tool
 from cenoby.kernel.clock import iso_time
+from cenoby.protection.secrets import EVENTS as SECRET_EVENTS
 from cenoby.protection.secrets import Caller, Record, SecretInfo, SecretValue, VersionInfo
 
 Name = Annotated[
@@ -140,6 +141,7 @@ class Turing(Mad):
 
     name = "turing"
     summary = "Keeps secrets: encrypted, versioned, told only to those who may know, every access on record."
+    events = SECRET_EVENTS
 
     def __init__(self, *, keeper: SecretKeeper) -> None:
         self._keeper = keeper

@@ -9,6 +9,16 @@ from typing import Any, Protocol
 Record = Callable[[str, dict[str, Any]], Awaitable[object]]
 """Journals an event `(code, payload)`; when it returns, the event is durable. Raises where it could not be recorded."""
 
+EVENTS = {
+    "secret_set": "A version of a secret is about to be stored: its name and readers, never its value.",
+    "secret_rotated": "A secret is about to get a new value for the same readers.",
+    "secret_read": "A value is about to be told, to the caller or to the colony itself.",
+    "secret_refused": "Somebody asked for a secret who may not; `reason` is the error code.",
+    "secret_revoked": "The value of one version, or of all (`version` is null), is about to be destroyed.",
+    "master_key_rotated": "The key that protects all secrets is about to be replaced by the one with `key_id`.",
+}
+"""What the vault journals, each before it is done."""
+
 
 class Caller(Protocol):
     """Who asks; `access.principals.Principal` is one."""

@@ -34,6 +34,8 @@ __all__ = [
     "verify_file",
 ]
 
+EVENTS = {ERASED: "The payload of the record `causation` was destroyed on purpose; the chain still verifies."}
+
 _OVERHEAD = 256
 """Bytes that a record holds in the queue beside its header and payload."""
 _SALT_BYTES = 16

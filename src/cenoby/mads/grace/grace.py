@@ -53,6 +53,12 @@ class Grace(Mad):
 
     name = "grace"
     summary = "The operator's view: status, agents and tokens, journal, approvals, costs."
+    events = {
+        "token_created": "A token was made: for whom, with which roles, until when; never its text.",
+        "token_revoked": "A token was revoked.",
+        "approval_approved": "A person let one call through, once; `digest` says which call exactly.",
+        "approval_denied": "A person said no to one call.",
+    }
 
     def __init__(
         self,

@@ -14,6 +14,14 @@ from cenoby.mads.rogers.ledger import Posted
 from cenoby.mads.rogers.pages import Conversation
 from cenoby.mads.rogers.records import State, Viewer
 
+EVENTS = {
+    MESSAGE_EVENT: "On `<colony>.<tenant>.conversation.<id>`: a message was posted there.",
+    "conversation_created.v1": "On `<colony>.<tenant>.conversation.<id>`: the conversation is new.",
+    "participant_changed.v1": "On `<colony>.<tenant>.conversation.<id>`: somebody was invited, joined or left.",
+    "mention.v1": "On `<colony>.<tenant>.mention.<agent>`: a message names that agent.",
+    "resource_updated.v1": "On `<colony>.<tenant>.resource`: who reads the MCP resource `uri` should read it again.",
+}
+
 
 class MentionNotice(msgspec.Struct, frozen=True):
     """`mention.v1` on `<colony>.<tenant>.mention.<agent>`: a message names that agent."""
