@@ -43,17 +43,17 @@ def test_a_code_from_a_newer_node_keeps_its_family() -> None:
 
 
 def test_every_code_is_declared_once_and_says_what_to_do() -> None:
-    """Over all modules: codes are snake_case, unique, and have a meaning; at most three classes a room."""
+    """Over all modules: codes are snake_case, unique, and have a meaning; at most three classes a package."""
     for one in pkgutil.walk_packages(cenoby.__path__, "cenoby."):
         if ".migrations." not in one.name and not one.name.endswith("__main__"):
             importlib.import_module(one.name)
-    per_room: dict[str, set[type[CenobyError]]] = {}
+    per_package: dict[str, set[type[CenobyError]]] = {}
     for code, (cls, meaning) in error_codes().items():
         if not cls.__module__.startswith("cenoby."):
             continue
         assert re.fullmatch(r"[a-z]+(_[a-z0-9]+)*", code), code
         assert meaning.endswith("."), code
-        room = cls.__module__.split(".")[1]
-        room = ".".join(cls.__module__.split(".")[1:3]) if room in {"mads", "protection"} else room
-        per_room.setdefault(room, set()).add(cls)
-    assert {room: classes for room, classes in per_room.items() if len(classes) > 3} == {}
+        package = cls.__module__.split(".")[1]
+        package = ".".join(cls.__module__.split(".")[1:3]) if package in {"mads", "protection"} else package
+        per_package.setdefault(package, set()).add(cls)
+    assert {package: classes for package, classes in per_package.items() if len(classes) > 3} == {}

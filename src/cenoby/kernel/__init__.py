@@ -1,1 +1,1 @@
-"""Ids, clock, errors, codec, envelope and settings: what every room builds on, and no I/O of its own."""
+"""Ids, clock, errors, codec, envelope and settings: what every package builds on, and no I/O of its own."""
