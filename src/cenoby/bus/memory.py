@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import types
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from itertools import cycle
 from typing import Any
 
 from cenoby.bus.contract import DEFAULT_DEPTH, BusUnavailable, Handler, check_subject, matches
+from cenoby.bus.delivery import LocalSubscription, delivery_trace
 from cenoby.bus.wire import (
     decode_envelope,
     decode_reply,
@@ -28,76 +28,10 @@ from cenoby.bus.wire import (
 from cenoby.kernel.clock import Clock, SystemClock
 from cenoby.kernel.envelope import Envelope
 from cenoby.kernel.errors import CenobyError
-from cenoby.kernel.ids import new_id
 from cenoby.telemetry.recorder import CallTrace
 
 _ROUTES_KEPT = 8192
-_CLOSE_SECONDS = 5.0
 _log = logging.getLogger(__name__)
-
-
-class MemorySubscription:
-    """One handler, its bounded queue, and the task that feeds the one from the other."""
-
-    def __init__(self, bus: MemoryBus, subject: str, handler: Handler, group: str, depth: int) -> None:
-        self.subject = subject
-        self.pattern = check_subject(subject, pattern=True)
-        self.handler = handler
-        self.group = group
-        self.dropped = 0
-        self._bus = bus
-        self._depth = depth
-        self._queue: deque[tuple[Envelope | bytes, int]] = deque()
-        self._wake = asyncio.Event()
-        self._closed = False
-        self._task = asyncio.create_task(self._consume(), name=f"bus:{subject}")
-
-    @property
-    def waiting(self) -> int:
-        return len(self._queue)
-
-    def offer(self, item: Envelope | bytes, now_ns: int) -> bool:
-        """Queue `item`, or drop it when the queue is full; true when the consumer lags and should get a turn.
-
-        `now_ns` is the monotonic time of publication, or 0 where nobody records it.
-        """
-        queue = self._queue
-        if len(queue) >= self._depth:
-            self.dropped += 1
-            return True
-        queue.append((item, now_ns))
-        if len(queue) == 1:
-            self._wake.set()
-        return len(queue) * 2 > self._depth
-
-    async def close(self) -> None:
-        self._bus.forget(self)
-        self._closed = True
-        self._queue.clear()
-        self._wake.set()
-        if self._task is not asyncio.current_task():
-            _, unfinished = await asyncio.wait((self._task,), timeout=_CLOSE_SECONDS)
-            if unfinished:
-                self._task.cancel()
-                await asyncio.wait((self._task,))
-
-    async def _consume(self) -> None:
-        queue = self._queue
-        while not self._closed:
-            if not queue:
-                self._wake.clear()
-                await self._wake.wait()
-                continue
-            item, published_ns = queue.popleft()
-            status, taken_ns = "ok", self._bus.clock.monotonic_ns() if published_ns else 0
-            envelope = item if isinstance(item, Envelope) else decode_envelope(item)
-            try:
-                await self.handler(envelope)
-            except Exception:  # noqa: BLE001 - whatever one envelope does to a handler, the next one is delivered
-                status = "error"
-                _log.exception("bus handler failed", extra={"subject": self.subject})
-            if published_ns:
-                self._bus.trace(envelope, status, published_ns, taken_ns)
 
 
 class _Route:
@@ -105,8 +39,8 @@ class _Route:
 
     __slots__ = ("groups", "listeners", "responders")
 
-    def __init__(self, found: list[MemorySubscription]) -> None:
-        members: dict[tuple[str, str], list[MemorySubscription]] = {}
+    def __init__(self, found: list[LocalSubscription]) -> None:
+        members: dict[tuple[str, str], list[LocalSubscription]] = {}
         for one in found:
             if one.group:
                 members.setdefault((one.subject, one.group), []).append(one)
@@ -137,7 +71,7 @@ class MemoryBus:
         self._record = record
         self._codec = codec
         self._closed = False
-        self._subscriptions: list[MemorySubscription] = []
+        self._subscriptions: list[LocalSubscription] = []
         self._routes: dict[str, _Route] = {}
 
     async def publish(self, envelope: Envelope) -> None:
@@ -154,9 +88,9 @@ class MemoryBus:
 
     async def subscribe(
         self, subject: str, handler: Handler, *, group: str = "", depth: int = DEFAULT_DEPTH
-    ) -> MemorySubscription:
+    ) -> LocalSubscription:
         self._check_open()
-        subscription = MemorySubscription(self, subject, handler, group, depth)
+        subscription = LocalSubscription(self, subject, handler, group, depth)
         self._subscriptions.append(subscription)
         self._routes.clear()
         return subscription
@@ -185,7 +119,7 @@ class MemoryBus:
         self._routes.clear()
         await asyncio.gather(*(one.close() for one in tuple(self._subscriptions)))
 
-    def forget(self, subscription: MemorySubscription) -> None:
+    async def forget(self, subscription: LocalSubscription) -> None:
         """Route nothing more to `subscription`; called by its own `close`."""
         if subscription in self._subscriptions:
             self._subscriptions.remove(subscription)
@@ -194,19 +128,7 @@ class MemoryBus:
     def trace(self, envelope: Envelope, status: str, published_ns: int, taken_ns: int) -> None:
         """Record a delivery that has just been handled; times are monotonic nanoseconds."""
         if self._record is not None:
-            handled_ns = self.clock.monotonic_ns()
-            self._record(
-                CallTrace(
-                    correlation=envelope.correlation,
-                    invocation=new_id(),
-                    tool=f"bus {envelope.recipient}",
-                    agent=envelope.sender,
-                    status=status,
-                    start_ns=self.clock.now_ns() - (handled_ns - published_ns),
-                    marks=[("start", published_ns), ("wait", taken_ns), ("handle", handled_ns)],
-                    parent=envelope.causation,
-                )
-            )
+            self._record(delivery_trace(self.clock, envelope, status, published_ns, taken_ns))
 
     def _find(self, recipient: str) -> _Route:
         self._check_open()
