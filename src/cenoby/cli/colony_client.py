@@ -35,12 +35,18 @@ class ColonyClient:
         Raises:
             CenobyError: the colony refused, the tool failed, or there is no colony.
         """
+        return self.call_on_record(tool, arguments, timeout=timeout)[0]
+
+    def call_on_record(
+        self, tool: str, arguments: dict[str, Any] | None = None, *, timeout: float = 300
+    ) -> tuple[Any, str]:
+        """As `call`, and the id of the journal record of this call; empty where the colony does not say it."""
         result = self.request("tools/call", {"name": tool, "arguments": arguments or {}}, timeout=timeout)
         if result.get("isError"):
             wire = result.get("_meta", {}).get("cenoby/error")
             text = " ".join(block.get("text", "") for block in result.get("content", []))
             raise error_from_wire(wire or {"code": "tool_error", "message": text, "family": "fault"})
-        return result.get("structuredContent", result.get("content"))
+        return result.get("structuredContent", result.get("content")), result.get("_meta", {}).get("cenoby/record", "")
 
     def request(self, method: str, params: dict[str, Any], *, timeout: float = 30) -> dict[str, Any]:
         """The result of one MCP request.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,12 +13,14 @@ from cyclopts import Parameter
 from cenoby.app.data_dir import DataDirUnavailable, find
 from cenoby.cli.colony_client import ColonyClient, connect
 from cenoby.cli.options import Config, Data, Json, Token
-from cenoby.cli.output import print_fields, print_json, print_line, print_table
+from cenoby.cli.output import Table, print_fields, print_json, print_line
 from cenoby.cli.settings_source import settings_for
 from cenoby.kernel.codec import to_json
 from cenoby.kernel.errors import Fault
 
 _COLUMNS = ("id", "time", "kind", "agent", "tool", "decision", "status", "code")
+_PAGE = 200
+"""Records of one look; those behind the cursor are read again until as many have come."""
 
 
 class JournalBroken(Fault):
@@ -44,13 +47,12 @@ def tail(
     client = connect(settings_for(data, config).data, token)
     filters = {"agent": agent, "mad": mad, "correlation": correlation, "since": since, "until": until}
     query: dict[str, Any] = {key: value for key, value in filters.items() if value is not None}
-    records = _page(client, query | {"limit": lines, "newest_first": True})[::-1]
-    _show(records, as_json=json)
+    reading, table = _Reading(client, query), Table(_COLUMNS)
+    _show(reading.newest(lines), table, as_json=json)
     while follow:
         time.sleep(0.5)
-        fresh = _after(client, query, records[-1] if records else None)
-        _show(fresh, as_json=json)
-        records = fresh or records
+        for records in reading.fresh():
+            _show(records, table, as_json=json)
 
 
 def show(
@@ -96,18 +98,55 @@ def _verify_file(data: Path) -> dict[str, Any]:
     return msgspec.to_builtins(asyncio.run(verify_file(data / "colony.db")))
 
 
-def _page(client: ColonyClient, query: dict[str, Any]) -> list[dict[str, Any]]:
-    return client.call("mads.grace.list_records", query)["records"]
+class _Reading:
+    """Reads the journal from its newest records on, each record once and none of those that the reading itself makes.
+
+    Args:
+        client: who reads.
+        query: which records.
+    """
+
+    def __init__(self, client: ColonyClient, query: dict[str, Any]) -> None:
+        self._client = client
+        self._query = query
+        self._cursor = ""
+        self._seen: set[str] = set()
+        """Ids of the records behind the cursor that were read."""
+        self._looks: set[str] = set()
+        """Ids of the records of our own looks that may still come."""
+
+    def newest(self, most: int) -> list[dict[str, Any]]:
+        """The newest records, the newest last."""
+        # The cursor is the place of the oldest of them, or the beginning where there are no older ones.
+        records, self._cursor = self._look({"limit": most, "newest_first": True})
+        return records[::-1]
+
+    def fresh(self) -> Iterator[list[dict[str, Any]]]:
+        """What came since, oldest first, page by page."""
+        while True:
+            where = {"limit": _PAGE, "newest_first": False, "cursor": self._cursor}
+            records, following = self._look(where)
+            yield records
+            if not following:
+                return
+            self._cursor = following
+            self._seen.clear()
+
+    def _look(self, where: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
+        """The records of a page that were not read before, and the cursor of the next page."""
+        page, own = self._client.call_on_record("mads.grace.list_records", self._query | where)
+        known = self._seen | self._looks
+        self._seen.update(one["id"] for one in page["records"])
+        if not page["next"]:
+            # A page that goes to the end holds the records of all looks before it, if the query lets them through.
+            self._looks.clear()
+        self._looks.add(own)
+        return [one for one in page["records"] if one["id"] not in known], page["next"]
 
 
-def _after(client: ColonyClient, query: dict[str, Any], last: dict[str, Any] | None) -> list[dict[str, Any]]:
-    fresh = _page(client, query | {"limit": 200, "newest_first": True})[::-1]
-    return [record for record in fresh if last is None or record["seq"] > last["seq"]]
-
-
-def _show(records: list[dict[str, Any]], *, as_json: bool) -> None:
+def _show(records: list[dict[str, Any]], table: Table, *, as_json: bool) -> None:
     if as_json:
         for record in records:
             print_json(record)
     elif records:
-        print_table(_COLUMNS, [[record.get(column) for column in _COLUMNS] for record in records])
+        table.print([[record.get(column) for column in _COLUMNS] for record in records])
