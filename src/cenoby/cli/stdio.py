@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import sys
 from pathlib import Path
 
-from cenoby.app.data_dir import find
+from cenoby.access.token_file import write_token
+from cenoby.app.data_dir import DataDirUnavailable, find
 from cenoby.cli.colony_client import ColonyClient, connect
 from cenoby.cli.options import Config, Data, Token
 from cenoby.cli.settings_source import settings_for
@@ -32,8 +34,8 @@ def stdio(*, data: Data = None, config: Config = None, token: Token = None) -> i
 
 def _own_token(data: Path) -> str:
     file = data / "stdio.token"
-    if file.exists():
-        token = file.read_text().strip()
+    token = _kept_token(file)
+    if token:
         try:
             ColonyClient(find(data).url, token).request("tools/list", {})
         except CenobyError as error:
@@ -42,7 +44,21 @@ def _own_token(data: Path) -> str:
         else:
             return token
     made = connect(data).call("mads.grace.create_token", {"agent": _AGENT, "roles": ["developer"]})
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(made["token"])
+    try:
+        write_token(file, made["token"])
+    except OSError as error:
+        raise DataDirUnavailable("data_unusable", f"{file} cannot be written: {error.strerror}.") from None
     return str(made["token"])
+
+
+def _kept_token(file: Path) -> str:
+    # Only a file that nobody else may have written or read holds a token of ours; another is made otherwise.
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    with os.fdopen(descriptor, "rb") as opened:
+        status = os.fstat(opened.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+            return ""
+        return opened.read(4096).decode("ascii", "replace").strip()
