@@ -39,7 +39,7 @@ def test_every_block_of_the_tutorial_works_as_printed(tmp_path: Path) -> None:
                 wanted = re.search(r"fails=(\d+)", marks)
                 done = shell(exports + text, tmp_path, environment)
                 assert done.returncode == (int(wanted.group(1)) if wanted else 0), done.stdout + done.stderr
-                outputs += done.stdout
+                outputs += done.stdout + done.stderr
                 exports += "".join(line + "\n" for line in text.splitlines() if line.startswith("export "))
     finally:
         for process in background:
@@ -47,5 +47,6 @@ def test_every_block_of_the_tutorial_works_as_printed(tmp_path: Path) -> None:
             process.wait(30)
     assert '{"notes":["me: buy bread"],"total":1}' in outputs
     assert "action_not_allowed" in outputs
+    assert "mistaken.py:" in outputs
     done = shell("python -m pytest -q -o asyncio_mode=auto test_keeper.py", tmp_path, environment)
     assert "1 passed" in done.stdout, done.stdout + done.stderr

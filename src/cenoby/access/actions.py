@@ -75,7 +75,7 @@ def require_action(action: str) -> str:
     if action in _tiers:
         return action
     near = difflib.get_close_matches(action, _tiers, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "see known_actions()"
+    hint = f"did you mean {near[0]!r}?" if near else "docs/architecture.md lists them."
     raise ValueError(f"action type {action!r} is not registered; {hint} A new one: declare_action({action!r}, tier)")
 
 
