@@ -126,11 +126,6 @@ def test_sigterm_lets_calls_end_and_answers_those_that_do_not(
     assert "stopping" in error["message"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="gateway/app.py, __call__ and _mcp: the answer of a stopping colony carries no `cenoby/error`, so the "
-    "declared code `colony_stopping` is never told and the command takes the 503 for bad input (exit code 2)",
-)
 def test_a_call_that_the_stop_cut_off_is_told_so_by_code(
     start_worker: Callable[[], AbstractContextManager[RunningColony]],
 ) -> None:

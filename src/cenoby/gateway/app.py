@@ -21,6 +21,7 @@ from cenoby.colony.host import Host
 from cenoby.colony.pipeline import Pipeline
 from cenoby.gateway.answers import (
     CLOSE,
+    Headers,
     answer,
     answer_json,
     answer_rpc_error,
@@ -52,7 +53,6 @@ from cenoby.telemetry.metrics import CONTENT_TYPE, Metrics
 
 MCP_PATH = "/mcp"
 _METADATA_PATH = "/.well-known/oauth-protected-resource"
-_RETRY_LATER = [(b"retry-after", b"1")]
 
 _log = get_logger("gateway.app")
 
@@ -161,9 +161,7 @@ class Gateway:
             return
         except asyncio.CancelledError:
             if not started:
-                await answer_rpc_error(
-                    send, 503, APPLICATION_ERROR, "The colony is stopping.", headers=[*_RETRY_LATER, CLOSE]
-                )
+                await _refuse_full(send, _stopping(), [CLOSE])
         except Exception:  # noqa: BLE001 - the last border: what went wrong is logged, and never shown
             _log.exception("request_failed", path=scope.get("path"))
             if not started:
@@ -206,7 +204,7 @@ class Gateway:
         scope["cenoby.principal"], scope["cenoby.token"] = principal, token
         if self._draining:
             self._ports.metrics.event("requests_turned_away")
-            await answer_rpc_error(send, 503, APPLICATION_ERROR, "The colony is stopping.", headers=_RETRY_LATER)
+            await _refuse_full(send, _stopping())
             return
         CALLER.set(principal)
         try:
@@ -215,7 +213,8 @@ class Gateway:
             await _refuse_body(send, error)
         except GatewayUnavailable as error:
             self._ports.metrics.event("requests_turned_away")
-            await _refuse_full(send, error)
+            # A body that was not read to its end takes its connection with it.
+            await _refuse_full(send, error, [CLOSE] if error.code == "bodies_full" else [])
 
     async def _admitted(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
         session_id = header(scope, b"mcp-session-id")
@@ -364,11 +363,14 @@ async def _refuse_body(send: Send, error: BodyInvalid) -> None:
         await answer_rpc_error(send, 413, INVALID_REQUEST, error.message, data=data, headers=[CLOSE])
 
 
-async def _refuse_full(send: Send, error: GatewayUnavailable) -> None:
-    # A body that was not read to its end takes its connection with it.
-    headers = [*_RETRY_LATER, CLOSE] if error.code == "bodies_full" else _RETRY_LATER
+async def _refuse_full(send: Send, error: GatewayUnavailable, headers: Headers = ()) -> None:
     data = {ERROR_META_KEY: error.to_wire()}
-    await answer_rpc_error(send, 503, APPLICATION_ERROR, error.message, data=data, headers=headers)
+    later = [(b"retry-after", b"1"), *headers]
+    await answer_rpc_error(send, 503, APPLICATION_ERROR, error.message, data=data, headers=later)
+
+
+def _stopping() -> GatewayUnavailable:
+    return GatewayUnavailable("colony_stopping", "The colony is stopping; try again when it is back.", retry_after=1.0)
 
 
 def _origin_of(scope: Scope) -> str:

@@ -35,6 +35,7 @@ class GatewayUnavailable(Unavailable):
     codes = {
         "address_unusable": "The address cannot be listened on; choose another with --listen or stop what holds it.",
         "gateway_unreachable": "The running colony does not answer; `cenoby status` says whether it runs.",
+        "colony_stopping": "The colony is stopping and takes no new calls; try again when it is back.",
         "places_full": "The colony serves as many requests or streams as it can; try again after `retry_after` s.",
         "share_full": "This agent holds as many requests or streams as one agent may; end some, or try again.",
         "bodies_full": "The requests under way hold as much memory as they may; try again after `retry_after` seconds.",
