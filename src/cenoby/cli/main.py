@@ -25,30 +25,57 @@ class CommandFailed(Fault):
 
 
 app = App(name="cenoby", version=__version__, help="A community of LLM agents in one process, under one rule.")
-app.command("cenoby.cli.up:up")
-app.command("cenoby.cli.stdio:stdio")
-app.command("cenoby.cli.status:status")
-app.command("cenoby.cli.tools:tools")
-app.command("cenoby.cli.tools:call")
-app.command("cenoby.cli.demo:demo")
-app.command("cenoby.cli.doctor:doctor")
+# The texts of `--help` are the functions' own docstrings, repeated because reading them there would import the modules.
+app.command(
+    "cenoby.cli.up:up",
+    help="Start the colony on this data directory; prints `ready URL token FILE` when it answers.",
+)
+app.command(
+    "cenoby.cli.stdio:stdio",
+    help="""Speak MCP on standard input and output to the running colony.
+
+Acts with --token or CENOBY_TOKEN; without either, as the agent `stdio` with the role developer, whose token is made
+at first use and kept in DATA/stdio.token.""",
+)
+app.command(
+    "cenoby.cli.status:status",
+    help="Show the colony: its MADs, their mailboxes, the journal's head and the protections that hold.",
+)
+app.command("cenoby.cli.tools:tools", help="List the tools that the caller's roles allow.")
+app.command(
+    "cenoby.cli.tools:call",
+    help="Call one tool and print its result as JSON; `key=value` takes the value as JSON where it is, else as text.",
+)
+app.command(
+    "cenoby.cli.demo:demo",
+    help="Play conversations, secrets, the web, a (scripted) model and the journal against a colony of its own.",
+)
+app.command(
+    "cenoby.cli.doctor:doctor",
+    help="Look at the machine, the settings and the data directory; exit code 1 where something must be mended.",
+)
 
 token = App(name="token", help="Tokens of agents: create, list, revoke.")
-token.command("cenoby.cli.token:create")
-token.command("cenoby.cli.token:list_", name="list")
-token.command("cenoby.cli.token:revoke")
+token.command("cenoby.cli.token:create", help="Make a token for an agent; printed this once and kept only as a hash.")
+token.command("cenoby.cli.token:list_", name="list", help="List tokens: whose, since when, until when, revoked or not.")
+token.command("cenoby.cli.token:revoke", help="Revoke a token; it stops working at once.")
 app.command(token)
 
 journal = App(name="journal", help="What happened, who allowed it, and the proof.")
-journal.command("cenoby.cli.journal:tail")
-journal.command("cenoby.cli.journal:show")
-journal.command("cenoby.cli.journal:verify")
+journal.command("cenoby.cli.journal:tail", help="Show the newest records, the newest last.")
+journal.command("cenoby.cli.journal:show", help="Show one record with its payload and its place in the chain.")
+journal.command(
+    "cenoby.cli.journal:verify", help="Check the whole chain: in the running colony, or in the file where none runs."
+)
 app.command(journal)
 
 config = App(name="config", help="The settings: what is allowed, what is in force, whether a file is right.")
-config.command("cenoby.cli.config:schema")
-config.command("cenoby.cli.config:show")
-config.command("cenoby.cli.config:check")
+config.command("cenoby.cli.config:schema", help="Print the JSON Schema of the settings file.")
+config.command("cenoby.cli.config:show", help="Print the settings in force, defaults included.")
+config.command(
+    "cenoby.cli.config:check",
+    help="Check a settings file together with the CENOBY_* variables; exit code 2 where something is wrong.",
+)
 app.command(config)
 
 app.register_install_completion_command()  # pyright: ignore[reportUnknownMemberType]
