@@ -26,8 +26,9 @@ from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.envelope import Envelope
 from cenoby.kernel.errors import InvalidInput, NotFound, Unavailable
 from cenoby.kernel.ids import new_id
+from tests.bus.redis_server import needs_redis
 
-BUSES = ["memory://", "memory://?codec=msgpack"]
+BUSES = ["memory://", "memory://?codec=msgpack", "redis://127.0.0.1:6379/0"]
 
 
 class Greeting(msgspec.Struct, frozen=True):
@@ -54,7 +55,11 @@ class OddMissing(NotFound):
 
 @pytest.fixture(params=BUSES)
 async def bus(request: pytest.FixtureRequest) -> AsyncIterator[MessageBus]:
-    bus = await connect_bus(request.param)
+    url: str = request.param
+    if url.startswith("redis://"):
+        # Names of its own for each test: neither another run nor what a former test left can disturb it.
+        url = f"{needs_redis(url)}?prefix=test-{new_id()}"
+    bus = await connect_bus(url)
     yield bus
     await bus.close()
 

@@ -8,25 +8,44 @@ from urllib.parse import parse_qs, urlsplit
 from cenoby.bus.contract import BusInvalid, MessageBus
 from cenoby.bus.memory import MemoryBus
 from cenoby.kernel.clock import Clock
+from cenoby.kernel.settings import BusSecuritySettings
 from cenoby.telemetry.recorder import CallTrace
+
+_OPEN = BusSecuritySettings()
 
 
 async def connect_bus(
-    url: str, *, clock: Clock | None = None, record: Callable[[CallTrace], None] | None = None
+    url: str,
+    *,
+    clock: Clock | None = None,
+    record: Callable[[CallTrace], None] | None = None,
+    security: BusSecuritySettings = _OPEN,
 ) -> MessageBus:
     """The bus that `url` names: `memory://`, or `memory://?codec=msgpack` to pass every value through its bytes.
+
+    `redis://host:6379/0`, or `rediss://` with TLS, is a bus between processes: see `redis_bus`.
 
     Args:
         url: the setting `bus`.
         clock: tells the wall time that deadlines are compared with.
         record: told of each delivery, e.g. `Recorder.record`.
+        security: who we are at a broker, and how the way there is encrypted.
 
     Raises:
-        BusInvalid: bus_url_invalid.
+        BusInvalid: bus_url_invalid, bus_insecure, bus_refused.
+        BusUnavailable: bus_disconnected.
     """
     parts = urlsplit(url)
+    if parts.scheme in ("redis", "rediss"):
+        # Imported here: a colony without Redis does not pay for loading its client.
+        from cenoby.bus.redis_address import redis_address
+        from cenoby.bus.redis_bus import RedisBus
+
+        return await RedisBus.connect(redis_address(url, security), clock=clock, record=record)
     if parts.scheme != "memory" or parts.netloc or parts.path:
-        raise BusInvalid("bus_url_invalid", f"No bus transport for {parts.scheme or url!r}://; use memory://.")
+        raise BusInvalid(
+            "bus_url_invalid", f"No bus transport for {parts.scheme or url!r}://; use memory:// or redis://."
+        )
     options = parse_qs(parts.query, keep_blank_values=True)
     codec = options.pop("codec", [])
     if options or codec not in ([], ["msgpack"]):
