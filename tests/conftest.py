@@ -6,16 +6,39 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-REQUIRE_ALL = os.environ.get("CENOBY_TEST_REQUIRE") == "all"
+REQUIRED = set(filter(None, os.environ.get("CENOBY_TEST_REQUIRE", "").split(",")))
+"""What this machine must have: `all`, or names of programs and services, e.g. `nats,redis`."""
+REQUIRE_ALL = "all" in REQUIRED
+SERVICES = {"nats": 4222, "redis": 6379, "postgres": 5432}
+"""The services that tests may use, by their port on 127.0.0.1."""
+
+
+def needs_service(name: str) -> str:
+    """`127.0.0.1:port` of a service, or a skip that says that it is not there (a failure where it is required)."""
+    place = ("127.0.0.1", SERVICES[name])
+    try:
+        socket.create_connection(place, timeout=2).close()
+    except OSError as error:
+        missing(name, f"no {name} at {place[0]}:{place[1]} ({error.strerror})")
+    return f"{place[0]}:{place[1]}"
+
+
+def missing(name: str, reason: str) -> NoReturn:
+    """Skip with `reason`, or fail where `name` is required."""
+    if REQUIRED & {"all", name}:
+        pytest.fail(f"{reason}, and CENOBY_TEST_REQUIRE asks for it")
+    pytest.skip(reason)
 
 
 @pytest.fixture
@@ -25,9 +48,7 @@ def needs() -> Callable[[str], str]:
     def find(program: str) -> str:
         path = shutil.which(program)
         if path is None:
-            if REQUIRE_ALL:
-                pytest.fail(f"{program} is not installed, and CENOBY_TEST_REQUIRE=all")
-            pytest.skip(f"{program} is not installed")
+            missing(program, f"{program} is not installed")
         return path
 
     return find

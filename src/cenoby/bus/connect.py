@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from cenoby.bus.contract import BusInvalid, MessageBus
 from cenoby.bus.memory import MemoryBus
-from cenoby.kernel.clock import Clock
+from cenoby.kernel.clock import Clock, SystemClock
 from cenoby.kernel.settings import BusSecuritySettings
 from cenoby.telemetry.recorder import CallTrace
 
@@ -24,6 +24,7 @@ async def connect_bus(
     """The bus that `url` names: `memory://`, or `memory://?codec=msgpack` to pass every value through its bytes.
 
     `redis://host:6379/0`, or `rediss://` with TLS, is a bus between processes: see `redis_bus`.
+    `nats://host:4222`, or `tls://`, is one too: see `nats_bus` and `nats_address`.
 
     Args:
         url: the setting `bus`.
@@ -42,9 +43,16 @@ async def connect_bus(
         from cenoby.bus.redis_bus import RedisBus
 
         return await RedisBus.connect(redis_address(url, security), clock=clock, record=record)
+    if parts.scheme in ("nats", "tls"):
+        from cenoby.bus.nats_address import nats_address
+        from cenoby.bus.nats_bus import NatsBus
+        from cenoby.bus.nats_link import open_link
+
+        address = nats_address(url, security)
+        return NatsBus(await open_link(address, clock or SystemClock()), clock=clock, record=record)
     if parts.scheme != "memory" or parts.netloc or parts.path:
         raise BusInvalid(
-            "bus_url_invalid", f"No bus transport for {parts.scheme or url!r}://; use memory:// or redis://."
+            "bus_url_invalid", f"No bus transport for {parts.scheme or url!r}://; use memory://, redis:// or nats://."
         )
     options = parse_qs(parts.query, keep_blank_values=True)
     codec = options.pop("codec", [])
