@@ -17,6 +17,7 @@ from cenoby.access.principals import Principal
 from cenoby.access.roles import RoleTable
 from cenoby.access.tokens import Identities
 from cenoby.app.mad_loading import mad_invalid
+from cenoby.app.protection_words import sandbox_words
 from cenoby.app.shipped_mads import Parts, make_mad
 from cenoby.bus.connect import connect_bus
 from cenoby.colony.host import Host
@@ -186,15 +187,8 @@ async def _vault(settings: Settings, clock: Clock, database: Database, journal: 
 
 async def _protections(sandbox: Sandbox, core_dumps: str) -> Mapping[str, str]:
     """What holds a sandboxed process here, in words for the log and for `status`."""
-    held = await sandbox.protections()
-    words = {
-        "sandbox process limits": "held" if held.rlimits else "missing",
-        "sandbox user": f"uid {held.uid}" if held.uid is not None else "missing: the colony's own user",
-        "sandbox privileges": "none can be gained" if held.no_new_privileges else "missing",
-        "sandbox landlock": f"ABI {held.landlock}" if held.landlock else "missing in this kernel",
-        "sandbox seccomp": "held" if held.seccomp else "missing in this kernel",
-        "core dumps": core_dumps,
-    }
+    cell = sandbox_words(await sandbox.protections())
+    words = {f"sandbox {name}": text for name, text in cell.items()} | {"core dumps": core_dumps}
     _log.info("protections", **words)
     return words
 

@@ -10,7 +10,7 @@ import sqlite3
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from cenoby.cli.options import Config, Data, Json
@@ -22,7 +22,7 @@ from cenoby.kernel.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at; `mend` says what to run or change where it is not well."""
+    """One thing that was looked at; `mend` says what to run or change, and is shown where it is not well."""
 
     what: str
     well: bool
@@ -32,7 +32,7 @@ class Finding:
 
 def doctor(*, data: Data = None, config: Config = None, json: Json = False) -> int:
     """Look at the machine, the settings and the data directory; exit code 1 where something must be mended."""
-    findings = list(_look(data, config))
+    findings = [replace(one, mend="") if one.well else one for one in _look(data, config)]
     if json:
         print_json({"well": all(one.well for one in findings), "findings": [asdict(one) for one in findings]})
     else:
@@ -115,16 +115,15 @@ def _address(settings: Settings) -> Finding:
 
 
 def _sandbox(settings: Settings) -> Finding:
+    from cenoby.app.protection_words import sandbox_words
     from cenoby.sandbox.cell import Sandbox
 
-    held = asyncio.run(Sandbox(settings.sandbox, modules=()).protections())
-    missing = [name for name in settings.sandbox.require if not getattr(held, name)]
-    found = ", ".join(f"{name} {value}" for name, value in _shown(held).items())
-    return Finding("sandbox", not missing, found, "take what is missing out of sandbox.require, or change the kernel")
-
-
-def _shown(held: object) -> dict[str, object]:
-    return {name: getattr(held, name) for name in ("uid", "landlock", "seccomp") if hasattr(held, name)}
+    try:
+        held = asyncio.run(Sandbox(settings.sandbox, modules=()).protections())
+    except CenobyError as error:
+        mend = "take what is missing out of sandbox.require, or change the kernel"
+        return Finding("sandbox", False, error.message, mend)
+    return Finding("sandbox", True, "; ".join(f"{name} {words}" for name, words in sandbox_words(held).items()))
 
 
 def _telemetry(settings: Settings) -> Finding:
