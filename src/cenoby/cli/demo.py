@@ -12,20 +12,15 @@ from typing import Any
 
 from cenoby.cli.colony_client import ColonyClient
 from cenoby.cli.demo_servers import PageServer, ScriptedModelServer
+from cenoby.cli.failures import CommandFailed
 from cenoby.cli.options import Json
 from cenoby.cli.output import print_json, print_line
-from cenoby.kernel.errors import CenobyError, Fault, error_from_wire
+from cenoby.kernel.errors import CenobyError, error_from_wire
 from cenoby.kernel.settings import BudgetSettings, EgressSettings, ModelSettings, Settings, TelemetrySettings
 
 _PAGE = b"""<!doctype html><html><head><title>Harbour notes</title></head><body><h1>Harbour notes</h1>
 <p>The ferry leaves at nine. See the <a href="/timetable">timetable</a>.</p><script>alert(1)</script></body></html>"""
 _KEY = "demo-key-of-the-scripted-model"
-
-
-class DemoFailed(Fault):
-    """The demo saw something other than it promises."""
-
-    codes = {"demo_failed": "A step of the demo did not do what it should; the message names the step."}
 
 
 def demo(*, json: Json = False) -> None:
@@ -59,7 +54,7 @@ class _Stage:
         """A call that must be refused."""
         result = await self._call(token, tool, arguments)
         if not result.get("isError"):
-            raise DemoFailed("demo_failed", f"{tool} as {who} should have been refused: {what}.")
+            raise CommandFailed("demo_failed", f"{tool} as {who} should have been refused: {what}.")
         self._note(who, tool, what, result, result["_meta"]["cenoby/error"]["code"])
 
     async def _call(self, token: str, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -142,7 +137,7 @@ async def _conversation(stage: _Stage, tokens: dict[str, str]) -> None:
         conversation=conversation, content="@ben is #release ready?",
     )  # fmt: skip
     if not (await watching)["messages"]:
-        raise DemoFailed("demo_failed", "Ben watched and saw nothing arrive.")
+        raise CommandFailed("demo_failed", "Ben watched and saw nothing arrive.")
 
 
 async def _secret(stage: _Stage, tokens: dict[str, str]) -> None:
@@ -152,7 +147,7 @@ async def _secret(stage: _Stage, tokens: dict[str, str]) -> None:
     )
     read = await stage.does("ada", tokens["ada"], "mads.turing.get_secret", "reads it back", name="weather")
     if read["value"] != "not-to-be-told":
-        raise DemoFailed("demo_failed", "The secret came back different.")
+        raise CommandFailed("demo_failed", "The secret came back different.")
     await stage.is_refused("eve", tokens["eve"], "mads.turing.get_secret", "an observer wants it", name="weather")
 
 
@@ -185,12 +180,12 @@ async def _model(stage: _Stage, tokens: dict[str, str], operator: str) -> None:
             model="scripted", prompt="ferry " * 20_000,
         )  # fmt: skip
     except CenobyError as error:
-        raise DemoFailed("demo_failed", f"The budget did not hold: {error.message}") from error
+        raise CommandFailed("demo_failed", f"The budget did not hold: {error.message}") from error
 
 
 async def _journal(stage: _Stage, operator: str) -> None:
     stage.say("\nThe journal")
     found = await stage.does("operator", operator, "mads.grace.verify_journal", "verifies the whole chain")
     if not found["ok"]:
-        raise DemoFailed("demo_failed", "The journal's chain does not hold.")
+        raise CommandFailed("demo_failed", "The journal's chain does not hold.")
     stage.say(f"           {found['records']} records, the chain holds")

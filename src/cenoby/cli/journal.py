@@ -12,21 +12,15 @@ from cyclopts import Parameter
 
 from cenoby.app.data_dir import DataDirUnavailable, find
 from cenoby.cli.colony_client import ColonyClient, connect
+from cenoby.cli.failures import CommandFailed
 from cenoby.cli.options import Config, Data, Json, Token
 from cenoby.cli.output import Table, print_fields, print_json, print_line
 from cenoby.cli.settings_source import settings_for
 from cenoby.kernel.codec import to_json
-from cenoby.kernel.errors import Fault
 
 _COLUMNS = ("id", "time", "kind", "agent", "tool", "decision", "status", "code")
 _PAGE = 200
 """Records of one look; those behind the cursor are read again until as many have come."""
-
-
-class JournalBroken(Fault):
-    """The journal's chain does not hold."""
-
-    codes = {"journal_broken": "A record was changed, dropped or moved; the message names the first bad one."}
 
 
 def tail(
@@ -87,7 +81,7 @@ def verify(*, data: Data = None, config: Config = None, token: Token = None, jso
     else:
         print_fields(found)
     if not found["ok"]:
-        raise JournalBroken("journal_broken", f"The journal does not hold: {found.get('problem')}.")
+        raise CommandFailed("journal_broken", f"The journal does not hold: {found.get('problem')}.")
 
 
 def _verify_file(data: Path) -> dict[str, Any]:

@@ -13,16 +13,8 @@ import sys
 from cyclopts import App, CycloptsError
 
 from cenoby import __version__
-from cenoby.kernel.errors import CenobyError, Fault
-
-
-class CommandFailed(Fault):
-    """A command met something that nobody foresaw."""
-
-    codes = {
-        "command_failed": "A bug of ours: run the command again with CENOBY_TRACEBACK=1 and report what it prints."
-    }
-
+from cenoby.cli.failures import CommandFailed
+from cenoby.kernel.errors import CenobyError
 
 app = App(name="cenoby", version=__version__, help="A community of LLM agents in one process, under one rule.")
 # The texts of `--help` are the functions' own docstrings, repeated because reading them there would import the modules.
@@ -44,7 +36,7 @@ app.command(
 app.command("cenoby.cli.tools:tools", help="List the tools that the caller's roles allow.")
 app.command(
     "cenoby.cli.tools:call",
-    help="Call one tool and print its result as JSON; `key=value` takes the value as JSON where it is, else as text.",
+    help="Call one tool and print its result as JSON; a value in `key=value` is JSON unless the tool wants text.",
 )
 app.command(
     "cenoby.cli.demo:demo",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -12,6 +13,23 @@ from cenoby.cli.options import Config, Data, Json, Token
 from cenoby.cli.output import print_json, print_table
 from cenoby.cli.settings_source import settings_for
 from cenoby.kernel.codec import CodecError, from_json
+from cenoby.kernel.errors import InvalidInput
+
+_KINDS: dict[type, set[str]] = {
+    bool: {"boolean"},
+    dict: {"object"},
+    float: {"number"},
+    int: {"integer", "number"},
+    list: {"array"},
+    type(None): {"null"},
+}
+"""JSON types that a value of a Python type has."""
+
+
+class ArgumentsInvalid(InvalidInput):
+    """Arguments of a tool that the command cannot make out."""
+
+    codes = {"arguments_unreadable": "The file after the @ is not there, may not be read, or is no text in UTF-8."}
 
 
 def tools(*, data: Data = None, config: Config = None, token: Token = None, json: Json = False) -> None:
@@ -32,10 +50,10 @@ def call(
     token: Token = None,
     json: Json = False,
 ) -> None:
-    """Call one tool and print its result as JSON; `key=value` takes the value as JSON where it is, else as text."""
+    """Call one tool and print its result as JSON; a value in `key=value` is JSON unless the tool wants text."""
     del json  # The result is JSON either way; the option is there because every command that prints has it.
     client = connect(settings_for(data, config).data, token)
-    print_json(client.call(tool, _arguments([arguments, *pairs])))
+    print_json(client.call(tool, _arguments([arguments, *pairs], lambda: _input_schema(client, tool))))
 
 
 def _all_tools(client: ColonyClient) -> list[dict[str, Any]]:
@@ -49,17 +67,57 @@ def _all_tools(client: ColonyClient) -> list[dict[str, Any]]:
             return found
 
 
-def _arguments(texts: list[str]) -> dict[str, Any]:
+def _arguments(texts: list[str], schema: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The arguments that these texts say; `schema` is asked for the tool's only where it matters."""
     arguments: dict[str, Any] = {}
+    written: dict[str, str] = {}
     for text in texts:
         if text.startswith("@"):
-            arguments |= _object(Path(text[1:]).read_text(encoding="utf-8"))
+            arguments |= _object(_file(Path(text[1:])))
         elif text.lstrip().startswith("{"):
             arguments |= _object(text)
         else:
             key, _, value = text.partition("=")
             arguments[key] = _value(value)
+            if not isinstance(arguments[key], str):
+                written[key] = value
+    properties: dict[str, Any] = schema().get("properties", {}) if written else {}
+    for key, value in written.items():
+        kinds = _kinds(properties.get(key, {}))
+        if "string" in kinds and not kinds & _KINDS[type(arguments[key])]:
+            arguments[key] = value
     return arguments
+
+
+def _input_schema(client: ColonyClient, tool: str) -> dict[str, Any]:
+    # Without one (an unknown tool, or one that the caller may not use) the colony's answer to the call says so.
+    for one in _all_tools(client):
+        if _dotted(one["name"]) == _dotted(tool):
+            return one["inputSchema"]
+    return {}
+
+
+def _dotted(name: str) -> str:
+    return name.replace("__", ".")
+
+
+def _kinds(schema: dict[str, Any]) -> set[str]:
+    """The JSON types that a property may have, as far as its schema names them."""
+    kind: str | list[str] = schema.get("type", [])
+    kinds = {kind} if isinstance(kind, str) else set(kind)
+    return kinds.union(*(_kinds(one) for one in schema.get("anyOf", [])))
+
+
+def _file(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except UnicodeDecodeError:
+        reason = "it is no text in UTF-8"
+    raise ArgumentsInvalid(
+        "arguments_unreadable", f"@{path} cannot be read ({reason}); name a file with a JSON object."
+    )
 
 
 def _object(text: str) -> dict[str, Any]:
