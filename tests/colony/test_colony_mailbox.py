@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from cenoby.colony.mailbox import ColonyUnavailable, Mailbox
+from cenoby.colony.errors import ColonyUnavailable
+from cenoby.colony.mailbox import Mailbox
 from cenoby.kernel.clock import ManualClock
 from cenoby.kernel.envelope import Priority
 from cenoby.kernel.settings import MailboxSettings
@@ -106,3 +107,23 @@ async def test_a_place_handed_to_a_caller_in_the_moment_it_gives_up_is_passed_on
     await asyncio.gather(first, second, third, return_exceptions=True)
     assert mailbox.state().running == 0
     assert third.result() == "c"
+
+
+async def test_who_gives_up_in_the_turn_in_which_a_place_is_free_is_passed_over() -> None:
+    """A cancellation and the end of a running call in one turn of the loop lose no place and break nothing."""
+    mailbox = Mailbox("rogers", MailboxSettings(concurrency=1, depth=8), ManualClock())
+    end = asyncio.Event()
+    running = asyncio.create_task(mailbox.run(Priority.INTERACTIVE, end.wait))
+    await asyncio.sleep(0)
+    leaver, stayer = (asyncio.create_task(mailbox.run(Priority.INTERACTIVE, nothing)) for _ in range(2))
+    await asyncio.sleep(0)
+    end.set()
+    leaver.cancel()
+    await asyncio.wait((running, leaver, stayer), timeout=5)
+    assert leaver.cancelled()
+    assert stayer.done()
+    assert stayer.exception() is None
+    assert (mailbox.state().running, mailbox.state().waiting) == (0, 0)
+
+
+async def nothing() -> None: ...

@@ -143,6 +143,7 @@ async def colony_with_probe(folder: Path) -> AsyncIterator[tuple[Colony, Probe]]
         "mads": [],
         "mailbox": {"concurrency": 1, "depth": 1},
         "budgets": {"agents": {"ada": LIMIT / 1e6}},
+        "breaker": {"failures": 1_000_000},
         "telemetry": {"log_level": "error"},
     }
     async with open_colony(load_settings(environment={}, overrides=overrides), SystemClock()) as colony:

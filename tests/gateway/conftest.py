@@ -19,6 +19,7 @@ from cenoby.access.limits import RateLimits
 from cenoby.access.roles import RoleTable
 from cenoby.access.tokens import Identities
 from cenoby.bus.memory import MemoryBus
+from cenoby.colony.breaker import Breakers
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad
@@ -170,6 +171,7 @@ async def _standing(data: Path, settings: Settings) -> AsyncIterator[Stand]:
             roles=roles,
             approvals=Approvals(database, clock, settings.approvals),
             ledger=Ledger(database, settings.budgets, clock),
+            breakers=Breakers(settings.breaker, clock, lambda view: None),
             redactor=Redactor(settings.redaction),
             metrics=Metrics(),
             recorder=Recorder(1000, clock),

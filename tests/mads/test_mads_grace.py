@@ -20,6 +20,7 @@ from cenoby.access.principals import Principal
 from cenoby.access.roles import RoleTable
 from cenoby.access.tokens import Identities
 from cenoby.bus.memory import MemoryBus
+from cenoby.colony.breaker import Breakers
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Call, Invocation, Outcome
 from cenoby.colony.mad import Mad
@@ -115,6 +116,7 @@ async def world(fresh_database: Path, tmp_path: Path) -> AsyncIterator[World]:
         roles=roles,
         approvals=Approvals(database, clock, settings.approvals),
         ledger=Ledger(database, settings.budgets, clock),
+        breakers=Breakers(settings.breaker, clock, lambda view: None),
         redactor=Redactor(settings.redaction),
         metrics=Metrics(),
         recorder=Recorder(100, clock),
@@ -126,6 +128,7 @@ async def world(fresh_database: Path, tmp_path: Path) -> AsyncIterator[World]:
         identities=ports.identities,
         approvals=ports.approvals,
         ledger=ports.ledger,
+        breakers=ports.breakers,
         roles=roles,
         recorder=ports.recorder,
         metrics=ports.metrics,
@@ -153,12 +156,14 @@ async def test_status_shows_what_runs(world: World) -> None:
     )
     assert status["calls"] == {"ok": 1, "refused": 1}
     assert status["protections"] == {"landlock": "ABI 4"}
-    assert {mad["name"]: mad["tools"] for mad in status["mads"]} == {"grace": 14, "ops": 2}
+    assert {mad["name"]: mad["tools"] for mad in status["mads"]} == {"grace": 17, "ops": 2}
     assert next(mad for mad in status["mads"] if mad["name"] == "grace")["running"] == 1
     assert (await world.ports.journal.get(status["journal"]["id"])) is not None
 
 
-OPERATORS_ONLY = ["list_agents", "create_token", "list_tokens", "revoke_token", "approve", "deny"]
+OPERATORS_ONLY = [
+    "list_agents", "create_token", "list_tokens", "revoke_token", "approve", "deny", "open_circuit", "close_circuit",
+]  # fmt: skip
 READERS = ["list_records", "get_record", "verify_journal", "list_spans", "usage"]
 
 
@@ -170,6 +175,8 @@ async def test_a_developer_has_no_admin_tools(world: World, name: str) -> None:
         "revoke_token": {"token_id": "x"},
         "get_record": {"record_id": "x"},
         "approve": {"approval_id": "x"},
+        "open_circuit": {"circuit": "mad:ops", "reason": "x"},
+        "close_circuit": {"circuit": "mad:ops"},
         "deny": {"approval_id": "x"},
     }
     assert await world.code("developer", name, arguments.get(name)) == "action_not_allowed"
@@ -371,10 +378,15 @@ async def test_tools_are_found_by_what_they_do(world: World, query: str, first: 
 async def test_only_tools_that_the_caller_may_use_are_found(world: World) -> None:
     """A search reveals no tool that would be refused."""
     mine = {one["name"] for one in (await world.call("developer", "find_tools", {"limit": 100}))["tools"]}
-    assert mine == {"mads.grace.status", "mads.grace.find_tools", "mads.ops.fetch_weather"}
+    assert mine == {
+        "mads.grace.status",
+        "mads.grace.find_tools",
+        "mads.grace.list_circuits",
+        "mads.ops.fetch_weather",
+    }
     assert (await world.call("developer", "find_tools", {"query": "deploy release customers"}))["tools"] == []
     everything = (await world.call("operator", "find_tools", {"limit": 100}))["tools"]
-    assert len(everything) == 16
+    assert len(everything) == 19
 
 
 async def test_usage_shows_costs_against_budgets(world: World) -> None:

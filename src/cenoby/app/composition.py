@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,6 +21,7 @@ from cenoby.app.mad_loading import mad_invalid
 from cenoby.app.protection_words import sandbox_words
 from cenoby.app.shipped_mads import Parts, make_mad
 from cenoby.bus.connect import connect_bus
+from cenoby.colony.breaker import Breakers, BreakerView, CircuitState
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Invocation, Outcome
 from cenoby.colony.mad import Mad
@@ -37,7 +39,7 @@ from cenoby.protection.vault.keys import key_source
 from cenoby.protection.vault.vault import Vault
 from cenoby.sandbox.cell import Sandbox
 from cenoby.store.database import Database
-from cenoby.store.journal import Entry, Journal
+from cenoby.store.journal import Entry, Journal, RecordRef
 from cenoby.telemetry.log_lines import LineWriter
 from cenoby.telemetry.logs import configure_logging, get_logger
 from cenoby.telemetry.metrics import Metrics
@@ -45,6 +47,7 @@ from cenoby.telemetry.otlp import OtlpExport
 from cenoby.telemetry.recorder import Recorder
 
 _log = get_logger("app")
+_records_under_way: set[asyncio.Task[RecordRef]] = set()
 
 EVENTS = {
     "colony_started": "The colony hosts its MADs and takes calls from here on.",
@@ -156,10 +159,35 @@ async def _ports(
         roles=roles,
         approvals=Approvals(database, clock, settings.approvals),
         ledger=Ledger(database, settings.budgets, clock),
+        breakers=Breakers(settings.breaker, clock, partial(_circuit_changed, journal)),
         redactor=redactor,
         metrics=Metrics(),
         recorder=recorder,
     )
+
+
+def _circuit_changed(journal: Journal, view: BreakerView) -> None:
+    if view.state is CircuitState.HALF_OPEN:
+        return
+    entry = Entry(
+        kind="event",
+        tenant="",
+        agent="",
+        correlation="",
+        code=f"circuit_{view.state}",
+        payload={"circuit": view.name, "reason": view.reason, "failures": view.failures},
+    )
+    _log.warning(entry.code, circuit=view.name, reason=view.reason)
+    # The call that met the failure does not wait for this record.
+    task = asyncio.ensure_future(journal.append(entry))
+    _records_under_way.add(task)
+    task.add_done_callback(_recorded)
+
+
+def _recorded(task: asyncio.Task[RecordRef]) -> None:
+    _records_under_way.discard(task)
+    if not task.cancelled() and (error := task.exception()):
+        _log.error("circuit_not_recorded", reason=str(error))
 
 
 def _recorder(settings: Settings, clock: Clock, node: str, stack: AsyncExitStack) -> Recorder:

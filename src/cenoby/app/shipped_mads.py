@@ -96,6 +96,7 @@ def _grace(parts: Parts) -> Mad:
         identities=ports.identities,
         approvals=ports.approvals,
         ledger=ports.ledger,
+        breakers=ports.breakers,
         roles=ports.roles,
         recorder=ports.recorder,
         metrics=ports.metrics,

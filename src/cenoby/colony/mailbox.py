@@ -8,23 +8,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from cenoby.colony.errors import ColonyUnavailable
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.envelope import Priority
-from cenoby.kernel.errors import Unavailable
 from cenoby.kernel.settings import MailboxSettings
 
 T = TypeVar("T")
 
 _AGEING_NS = 2_000_000_000
 """A message that waited this long counts as one lane better, so that bulk work is served at last."""
-
-
-class ColonyUnavailable(Unavailable):
-    """The colony takes no such call at the moment."""
-
-    codes = {
-        "mailbox_full": "Too many calls wait for this MAD; try again after `retry_after` seconds.",
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +80,9 @@ class Mailbox:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
-                self._lanes[priority].remove(place)
-                self._waiting -= 1
+                if place in self._lanes[priority]:
+                    self._lanes[priority].remove(place)
+                    self._waiting -= 1
             else:
                 # The place was handed over in the moment the caller gave up: pass it on.
                 self._running -= 1
@@ -100,8 +93,10 @@ class Mailbox:
         while self._waiting and self._running < self._concurrency:
             _, turn = self._best_lane().popleft()
             self._waiting -= 1
-            self._running += 1
-            turn.set_result(None)
+            # One that gave up in this very turn of the loop is passed over.
+            if not turn.done():
+                self._running += 1
+                turn.set_result(None)
 
     def _best_lane(self) -> deque[tuple[int, asyncio.Future[None]]]:
         now = self._clock.monotonic_ns()

@@ -112,6 +112,19 @@ class ApprovalSettings(Section):
     """Minutes after which an undecided request is denied."""
 
 
+class BreakerSettings(Section):
+    """When what keeps failing is left alone: each MAD, and each server that MADs depend on, has a circuit breaker."""
+
+    failures: Count = 5
+    """Faults in a row that open the circuit. Refusals and bad input are no faults."""
+    window: Seconds = 60
+    """Seconds within which they must come; a fault later than that begins the count anew."""
+    open_seconds: Seconds = 10
+    """Seconds until the first probe."""
+    probes: Count = 1
+    """Calls let through at once to see whether it works again."""
+
+
 class BusSecuritySettings(Section):
     """How a bus that faces a network is encrypted and who we are there."""
 
@@ -238,6 +251,7 @@ class Settings(Section):
     bus: str = "memory://"
     """URL of the message bus: `memory://`, `nats://host:4222` or `redis://host:6379/0` (`tls://`, `rediss://`)."""
     bus_security: BusSecuritySettings = BusSecuritySettings()
+    breaker: BreakerSettings = BreakerSettings()
     mads: list[str] = ["rogers", "fiedler", "turing", "grace", "marco"]
     """MADs: shipped names, entry points of `cenoby.mads`, `module:Class`, or `file.py:Class` beside the settings."""
     roles: dict[str, list[str]] = {}

@@ -10,6 +10,7 @@ from cenoby.access.ledger import Ledger
 from cenoby.access.limits import RateLimits
 from cenoby.access.roles import RoleTable
 from cenoby.access.tokens import Identities
+from cenoby.colony.breaker import Breakers
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Invocation
 from cenoby.kernel.clock import Clock
@@ -41,6 +42,7 @@ class Ports:
     roles: RoleTable
     approvals: Approvals
     ledger: Ledger
+    breakers: Breakers
     redactor: Redactor
     metrics: Metrics
     recorder: Recorder

@@ -12,6 +12,7 @@ from cenoby.access.principals import Kind
 from cenoby.access.records import Approval
 from cenoby.access.roles import AccessRefused, RoleTable
 from cenoby.access.tokens import Identities
+from cenoby.colony.breaker import Breakers
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad, ResourceKind
@@ -19,6 +20,7 @@ from cenoby.colony.tool import CallInvalid, Tool, tool
 from cenoby.kernel.clock import Clock, iso_time
 from cenoby.kernel.envelope import Priority
 from cenoby.mads.grace import views
+from cenoby.mads.grace.circuit_tools import CircuitTools
 from cenoby.mads.grace.records import (
     RecordDetail,
     RecordPage,
@@ -40,13 +42,13 @@ AgentName = Annotated[str, Field(description="Name of the agent.", min_length=1,
 Reason = Annotated[str, Field(description="Why; the asking agent and the journal get it.", max_length=2000)]
 
 
-class Grace(Mad):
+class Grace(CircuitTools, Mad):
     """Shows the colony to whoever runs or checks it, and takes their decisions.
 
     Args:
         about: names and start of this colony.
         host: the MADs and tools of this node.
-        journal, identities, approvals, ledger, recorder, metrics: what she shows and acts on.
+        journal, identities, approvals, ledger, breakers, recorder, metrics: what she shows and acts on.
         roles: which tools a caller may find.
         clock: the time.
     """
@@ -69,6 +71,7 @@ class Grace(Mad):
         identities: Identities,
         approvals: Approvals,
         ledger: Ledger,
+        breakers: Breakers,
         roles: RoleTable,
         recorder: Recorder,
         metrics: Metrics,
@@ -80,6 +83,7 @@ class Grace(Mad):
         self._identities = identities
         self._approvals = approvals
         self._ledger = ledger
+        self._breakers = breakers
         self._roles = roles
         self._recorder = recorder
         self._metrics = metrics
@@ -114,6 +118,7 @@ class Grace(Mad):
             journal=views.HeadView(head.seq, head.id, head.hash) if head else None,
             protections=dict(about.protections()),
             mads=self._mads(),
+            circuits=self.circuits(),
         )
 
     @tool("colony:read", effect="reads", title="Find tools")

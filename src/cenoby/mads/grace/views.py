@@ -10,6 +10,7 @@ from cenoby.access.records import Approval, Usage
 from cenoby.access.roster import AgentInfo, TokenInfo
 from cenoby.colony.tool import Tool
 from cenoby.kernel.clock import iso_time
+from cenoby.mads.grace.circuit_tools import CircuitView
 from cenoby.telemetry.recorder import Span
 
 _DAY_NS = 86_400 * 1_000_000_000
@@ -66,6 +67,8 @@ class StatusView:
     journal: HeadView | None
     protections: dict[str, str]
     mads: list[MadView]
+    circuits: list[CircuitView]
+    """Circuits that are not closed."""
 
 
 @dataclass(frozen=True, slots=True)
