@@ -50,6 +50,8 @@ def test_every_command_prints_json_when_asked(colony: RunningColony, arguments: 
         (("status", "--token", "cby_wrong"), 3),
         (("journal", "show", "nothing"), 5),
         (("token", "create", "--agent", "x", "--role", "king"), 4),
+        (("token", "revoke", "nothing"), 4),
+        (("call", "mads.grace.approve", "approval_id=nothing"), 4),
         (("nonsense",), 2),
         (("up",), 6),
     ],

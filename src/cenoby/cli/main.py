@@ -1,8 +1,8 @@
 """`cenoby`: the table of commands, and how an error becomes a message and an exit code.
 
-Exit codes: 0 done; 1 a fault of ours or of a tool; 2 bad input or usage; 3 unknown caller; 4 refused; 5 not found;
-6 not available now; 130 interrupted. Each command's module is imported when it is called, so that `cenoby --help` is
-quick.
+Exit codes: 0 done; 1 a fault of ours or of a tool; 2 bad input or usage; 3 unknown caller; 4 refused, also where there
+is no such approval or token for this caller; 5 not found; 6 not available now; 130 interrupted. Each command's module
+is imported when it is called, so that `cenoby --help` is quick.
 """
 
 from __future__ import annotations
