@@ -20,6 +20,8 @@ from cenoby.kernel.settings import BusSecuritySettings
 
 RETRY_SECONDS = 1.0
 _CONNECT_SECONDS = 5.0
+_REFUSALS = (AuthenticationError, AuthenticationWrongNumberOfArgsError, NoPermissionError)
+_SCRIPT_REFUSAL = "The user executing the script can't"
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -70,11 +72,23 @@ class RedisAddress:
 
     def refusal(self, error: BaseException) -> BusInvalid | None:
         """`bus_refused` where trying again would not help: wrong credentials, a missing right, a certificate."""
-        if isinstance(error, AuthenticationError | AuthenticationWrongNumberOfArgsError | NoPermissionError):
+        if isinstance(error, _REFUSALS) or str(error).startswith(_SCRIPT_REFUSAL):
             return BusInvalid("bus_refused", f"{self.shown} refused us: {error}; see bus_security.")
         cause = error.__cause__ or error.__context__
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
             return BusInvalid("bus_refused", f"{self.shown}: no TLS between us ({_reason(cause)}); see bus_security.")
+        return None
+
+    def hung_up(self, error: BaseException) -> BusInvalid | None:
+        """`bus_refused` where a server broke an encrypted connection off before it answered anything.
+
+        With TLS 1.3 a server looks at our certificate when we take the connection for open; its complaint may be lost
+        with the connection.
+        """
+        cause = error.__cause__ or error.__context__
+        if self.tls and (isinstance(cause, ConnectionResetError | BrokenPipeError) or "closed by server" in str(error)):
+            text = f"{self.shown} broke the connection off at once; it may want a certificate that it knows."
+            return BusInvalid("bus_refused", f"{text} See bus_security.")
         return None
 
     def failure(self, error: BaseException, clock: Clock, since_ns: int = 0) -> CenobyError:

@@ -8,7 +8,8 @@ Who answers where is registered in Redis and renewed every second: a request wit
 after a crash within four seconds. Deadlines are compared with each machine's own clock: keep clocks together.
 
 Three connections serve a bus however many subscriptions it has: commands, Pub/Sub, and one that waits at the streams.
-An ACL user needs `~<prefix>:* &<prefix>:* +@read +@write +@pubsub +@scripting +@connection +@stream`.
+An ACL user needs `~<prefix>:* &<prefix>:* +@read +@write +@pubsub +@scripting +@connection +@stream +time`, and `&*`
+where patterns are subscribed to without a group: Redis compares those with an ACL's letter by letter.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from typing import Any
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from cenoby.bus.contract import BusUnavailable
+from cenoby.bus.contract import BusInvalid, BusUnavailable
 from cenoby.bus.redis_address import RETRY_SECONDS, RedisAddress
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.errors import CenobyError
@@ -85,8 +85,12 @@ class Lane:
         connection = self.address.connection()
         try:
             await connection.connect()
+            # A server that wants a password or a certificate may say so only now.
+            await connection.send_command("PING")
+            await connection.read_response(timeout=_SILENCE_SECONDS)
         except (RedisError, OSError) as error:
-            raise self.address.failure(error, self._clock) from error
+            await connection.disconnect(nowait=True)
+            raise self.address.hung_up(error) or self.address.failure(error, self._clock) from error
         self._task = asyncio.create_task(self._run(connection), name=f"redis:{self._name}")
 
     def post(self, *command: Any) -> None:
@@ -234,6 +238,8 @@ class Commands:
 
     def _unreachable(self) -> CenobyError:
         error = self.lane.error
+        if isinstance(error, BusInvalid):
+            return BusInvalid(error.code, error.message)
         text = error.message if error else f"{self.lane.address.shown} cannot be reached; try again."
         return BusUnavailable("bus_disconnected", text, retry_after=RETRY_SECONDS)
 

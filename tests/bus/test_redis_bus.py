@@ -1,0 +1,367 @@
+"""What is particular to the bus over Redis: broken connections, crashed members, and what stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from cenoby.bus.connect import connect_bus
+from cenoby.bus.contract import BusUnavailable, MessageBus
+from cenoby.kernel.clock import SystemClock
+from cenoby.kernel.envelope import Envelope
+from cenoby.kernel.ids import new_id
+from cenoby.telemetry.recorder import Recorder
+from tests.bus.redis_server import SHARED, PrivateRedis, needs_redis, private_redis
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[PrivateRedis]:
+    with private_redis(tmp_path) as running:
+        yield running
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[MessageBus]:
+    bus = await connect_bus(url)
+    try:
+        yield bus
+    finally:
+        await bus.close()
+
+
+def envelope(recipient: str, payload: Any = None, *, seconds: float = 0) -> Envelope:
+    deadline = SystemClock().now_ns() + round(seconds * 1e9) if seconds else 0
+    return Envelope(
+        id=new_id(), tenant="default", correlation="c1", sender="tester", recipient=recipient, event="greeting.v1",
+        payload=payload, deadline_ns=deadline,
+    )  # fmt: skip
+
+
+async def echo(one: Envelope) -> Any:
+    return one.payload
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 15) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110 - a broker has no event to wait for
+            await asyncio.sleep(0.01)
+
+
+def answers(bus: MessageBus, recipient: str) -> Callable[[], Awaitable[bool]]:
+    """Whether a request to `recipient` is answered now; it may only fail as unavailable."""
+
+    async def ask() -> bool:
+        try:
+            return await bus.request(envelope(recipient, "x", seconds=2)) == "x"
+        except BusUnavailable as error:
+            assert error.retry_after
+            return False
+
+    return ask
+
+
+async def test_two_processes_worth_of_connections(tmp_path: Path) -> None:
+    """What one bus publishes or asks reaches the other's subscriptions, and only with the same prefix."""
+    url = f"{needs_redis()}?prefix=test-{new_id()}"
+    inbox = asyncio.Queue[Envelope]()
+
+    async def collect(one: Envelope) -> None:
+        inbox.put_nowait(one)
+
+    async with connected(url) as here, connected(url) as there, connected(f"{SHARED}?prefix=other") as stranger:
+        await there.subscribe("main.*.news", collect)
+        await there.subscribe("main.mad.echo", echo, group="echo")
+        sent = envelope("main.default.news", {"n": 1})
+        await stranger.publish(sent)
+        await here.publish(sent)
+        assert await here.request(envelope("main.mad.echo", [1, 2], seconds=5)) == [1, 2]
+        assert await asyncio.wait_for(inbox.get(), 5) == sent
+        assert inbox.empty()
+        with pytest.raises(BusUnavailable) as nobody:
+            await stranger.request(envelope("main.mad.echo", seconds=5))
+        assert nobody.value.code == "bus_no_responder"
+
+
+async def test_group_is_shared_between_connections() -> None:
+    """Each envelope for a group with members on two connections is delivered once, in order at each."""
+    url = f"{needs_redis()}?prefix=test-{new_id()}"
+    got: dict[str, list[int]] = {"a": [], "b": []}
+
+    def member(name: str) -> Callable[[Envelope], Awaitable[None]]:
+        async def collect(one: Envelope) -> None:
+            got[name].append(one.payload)
+
+        return collect
+
+    async def complete() -> bool:
+        return len(got["a"]) + len(got["b"]) >= 300
+
+    async with connected(url) as first, connected(url) as second, connected(url) as sender:
+        await first.subscribe("main.>", member("a"), group="g")
+        await second.subscribe("main.>", member("b"), group="g")
+        for number in range(300):
+            await sender.publish(envelope("main.work", number))
+        await until(complete)
+    assert sorted(got["a"] + got["b"]) == list(range(300))
+    assert all(found and found == sorted(found) for found in got.values())
+
+
+async def test_nothing_stays_behind() -> None:
+    """A closed bus leaves no key in Redis, whatever its subscriptions and requests were."""
+    prefix = f"test-{new_id()}"
+    store = redis.Redis.from_url(needs_redis())
+    async with connected(f"{SHARED}?prefix={prefix}") as bus:
+        kept = await bus.subscribe("main.*.x", echo, group="g")
+        await bus.subscribe("main.y", echo, group="g")
+        await bus.request(envelope("main.y", seconds=5))
+        await bus.publish(envelope("main.a.x"))
+        await kept.close()
+        assert not list(store.scan_iter(f"{prefix}:*wild*"))
+        assert list(store.scan_iter(f"{prefix}:*"))
+        assert all(0 < store.pttl(key) <= 16_000 for key in store.scan_iter(f"{prefix}:*"))
+    assert not list(store.scan_iter(f"{prefix}:*"))
+    store.close()
+
+
+async def test_what_came_for_a_group_that_is_gone_is_not_kept() -> None:
+    """A member that comes after the last one left gets nothing of what was published between."""
+    url = f"{needs_redis()}?prefix=test-{new_id()}"
+    got: list[Any] = []
+
+    async def collect(one: Envelope) -> None:
+        got.append(one.payload)
+
+    async def arrived() -> bool:
+        return bool(got)
+
+    async with connected(url) as bus:
+        for payload in ("before", "after"):
+            await bus.publish(envelope("main.job", payload))
+            member = await bus.subscribe("main.job", collect, group="g")
+            if payload == "after":
+                await bus.publish(envelope("main.job", "now"))
+                await until(arrived)
+            await member.close()
+    assert got == ["now"]
+
+
+RESPONDER = """
+import asyncio, sys
+from cenoby.bus.connect import connect_bus
+
+async def main():
+    bus = await connect_bus(sys.argv[1])
+    async def answer(one):
+        return one.payload
+    await bus.subscribe("main.mad.x", answer, group="x")
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_crashed_responder_is_known_within_seconds() -> None:
+    """After kill -9 of the one responder, requests are refused as unanswered soon, and keys are gone by themselves."""
+    url = f"{needs_redis()}?prefix=test-{new_id()}"
+    process = await asyncio.to_thread(subprocess.Popen, [sys.executable, "-c", RESPONDER, url], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        assert (await asyncio.to_thread(process.stdout.readline)).strip() == b"ready"
+        async with connected(url) as bus:
+            assert await bus.request(envelope("main.mad.x", 7, seconds=5)) == 7
+            os.kill(process.pid, signal.SIGKILL)
+
+            async def refused() -> bool:
+                with pytest.raises(BusUnavailable) as caught:
+                    await bus.request(envelope("main.mad.x", seconds=0.2))
+                return caught.value.code == "bus_no_responder"
+
+            await until(refused, seconds=6)
+    finally:
+        process.kill()
+        process.wait(10)
+        process.stdout.close()
+
+
+async def test_everything_goes_on_after_the_server_was_killed(
+    server: PrivateRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Subscriptions of every kind work again on a server that came back empty; meanwhile calls are unavailable."""
+    got = asyncio.Queue[str]()
+
+    async def collect(one: Envelope) -> None:
+        got.put_nowait(f"{one.recipient} {one.payload}")
+
+    async with connected(server.url) as bus, connected(server.url) as other:
+        await other.subscribe("main.plain", collect)
+        await other.subscribe("main.*.pattern", collect)
+        await other.subscribe("main.group", collect, group="g")
+        await other.subscribe("main.echo", echo, group="e")
+        assert await bus.request(envelope("main.echo", "x", seconds=5)) == "x"
+        server.kill()
+
+        async def unreachable() -> bool:
+            try:
+                await bus.publish(envelope("main.plain"))
+            except BusUnavailable as error:
+                assert (error.code, error.retry_after) == ("bus_disconnected", 1.0)
+                return "since" in error.message
+            return False
+
+        await until(unreachable)
+        server.start()
+        await until(answers(bus, "main.echo"))
+        for recipient in ("main.plain", "main.a.pattern", "main.group"):
+
+            async def arrived(recipient: str = recipient) -> bool:
+                await bus.publish(envelope(recipient, "again"))
+                await asyncio.sleep(0.05)
+                return not got.empty()
+
+            await until(arrived)
+            assert {got.get_nowait() for _ in range(got.qsize())} == {f"{recipient} again"}
+    assert "redis is lost" in caplog.text
+
+
+async def test_request_under_way_ends_when_the_server_forgets_it(server: PrivateRedis) -> None:
+    """Without a deadline too: a restart without what was held ends a request as unavailable."""
+    begun = asyncio.Event()
+
+    async def never(_: Envelope) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with connected(server.url) as bus:
+        await bus.subscribe("main.never", never, group="n")
+        asking = asyncio.create_task(bus.request(envelope("main.never")))
+        await asyncio.wait_for(begun.wait(), 5)
+        server.kill()
+        server.start()
+        with pytest.raises(BusUnavailable) as forgotten:
+            await asyncio.wait_for(asking, 15)
+        assert forgotten.value.code == "bus_disconnected"
+
+
+async def test_broken_connections_cost_groups_and_requests_only_time(server: PrivateRedis) -> None:
+    """While every connection is cut again and again, each shared envelope comes once and each request is answered."""
+    got: list[int] = []
+    control = redis.Redis.from_url(server.url)
+
+    async def collect(one: Envelope) -> None:
+        got.append(one.payload)
+
+    async with connected(server.url) as bus, connected(server.url) as other:
+        await other.subscribe("main.group", collect, group="g", depth=5000)
+        await other.subscribe("main.echo", echo, group="e")
+        sent: list[int] = []
+        unsure: set[int] = set()
+        for number in range(600):
+            if number % 100 == 50:
+                control.client_kill_filter(_type="normal", skipme=True)
+            try:
+                await bus.publish(envelope("main.group", number))
+                sent.append(number)
+            except BusUnavailable:
+                unsure.add(number)
+
+        async def complete() -> bool:
+            return set(got) >= set(sent)
+
+        await until(complete)
+        await until(answers(bus, "main.echo"))
+    assert len(got) == len(set(got))
+    assert set(got) <= set(sent) | unsure
+    assert len(unsure) < 30
+    control.close()
+
+
+async def test_frozen_server_is_as_one_that_is_gone(server: PrivateRedis) -> None:
+    """A server that answers nothing makes calls unavailable instead of waiting for good, and is used again later."""
+    async with connected(server.url) as bus:
+        await bus.subscribe("main.echo", echo, group="e")
+        server.freeze(True)
+        with pytest.raises(BusUnavailable) as caught:
+            await asyncio.wait_for(bus.publish(envelope("main.x")), 20)
+        assert caught.value.code == "bus_disconnected"
+        server.freeze(False)
+        await until(answers(bus, "main.echo"))
+
+
+async def test_answer_that_no_wire_carries() -> None:
+    """An answer without plain form comes back as the responder's mistake."""
+
+    async def odd(_: Envelope) -> object:
+        return object()
+
+    async with connected(f"{needs_redis()}?prefix=test-{new_id()}") as bus:
+        await bus.subscribe("main.odd", odd, group="o")
+        with pytest.raises(Exception, match="cannot leave the process") as caught:
+            await bus.request(envelope("main.odd", seconds=5))
+        assert getattr(caught.value, "code", "") == "bus_payload_invalid"
+
+
+async def test_what_others_publish_there_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """Bytes that are no envelope are logged, and the next envelope is delivered."""
+    prefix, got = f"test-{new_id()}", asyncio.Queue[Envelope]()
+
+    async def collect(one: Envelope) -> None:
+        got.put_nowait(one)
+
+    async with connected(f"{needs_redis()}?prefix={prefix}") as bus:
+        await bus.subscribe("main.x", collect)
+        with redis.Redis.from_url(SHARED) as store, caplog.at_level(logging.ERROR):
+            store.publish(f"{prefix}:0:bus:s:main.x", b"\xc1 rubbish")
+        await bus.publish(envelope("main.x", 1))
+        assert (await asyncio.wait_for(got.get(), 5)).payload == 1
+    assert "bus handler failed" in caplog.text
+
+
+async def test_close_waits_for_handlers_under_way() -> None:
+    """A handler and an answer that have begun may finish."""
+    begun, done = asyncio.Semaphore(0), []
+
+    async def slow(one: Envelope) -> str:
+        begun.release()
+        await asyncio.sleep(0.2)
+        done.append(one.recipient)
+        return "late"
+
+    url = f"{needs_redis()}?prefix=test-{new_id()}"
+    async with connected(url) as caller:
+        async with connected(url) as bus:
+            await bus.subscribe("main.a", slow)
+            await bus.subscribe("main.b", slow, group="g")
+            await caller.publish(envelope("main.a"))
+            asking = asyncio.create_task(caller.request(envelope("main.b", seconds=5)))
+            for _ in range(2):
+                await asyncio.wait_for(begun.acquire(), 5)
+        assert sorted(done) == ["main.a", "main.b"]
+        assert await asking == "late"
+
+
+async def test_deliveries_are_recorded() -> None:
+    """A published envelope leaves spans for its wait and its handling, under its correlation."""
+    recorder, handled = Recorder(10, SystemClock()), asyncio.Event()
+
+    async def note(_: Envelope) -> None:
+        handled.set()
+
+    url = f"{needs_redis()}?prefix=test-{new_id()}"
+    bus = await connect_bus(url, record=recorder.record)
+    await bus.subscribe("main.x", note)
+    await bus.publish(envelope("main.x"))
+    await asyncio.wait_for(handled.wait(), 5)
+    await bus.close()
+    assert sorted(span.name for span in recorder.spans("c1")) == ["bus main.x", "handle", "wait"]
