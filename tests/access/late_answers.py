@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
 
 from cenoby.store.database import Database
+from cenoby.store.engine import Connection
 
 T = TypeVar("T")
 
@@ -20,11 +20,11 @@ class LateAnswers:
         self.written = asyncio.Event()
         self.release = asyncio.Event()
 
-    async def write(self, work: Callable[[sqlite3.Connection], T], *, size: int = 512) -> T:
+    async def write(self, work: Callable[[Connection], T], *, size: int = 512) -> T:
         result = await self._database.write(work, size=size)
         self.written.set()
         await self.release.wait()
         return result
 
-    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, work: Callable[[Connection], T]) -> T:
         return await self._database.read(work)

@@ -13,6 +13,7 @@ from rogers_world import World, contents, open_world
 
 from cenoby.colony.tool import CallInvalid
 from cenoby.mads.rogers.ledger import ConversationRefused, ConversationUnknown
+from cenoby.store.database import StoreRefused
 
 
 @pytest.fixture(params=["memory://", "memory://?codec=msgpack"])
@@ -147,7 +148,7 @@ async def test_messages_cannot_be_deleted_or_changed(world: World, statement: st
     """Not even by SQL on the writing connection."""
     plan = await world.open("ann")
     await world.say("ann", plan, "for ever")
-    with pytest.raises(sqlite3.IntegrityError, match="never"):
+    with pytest.raises(StoreRefused, match="never"):
         await world.database.write(lambda connection: connection.execute(statement).rowcount)
     assert contents(await world.call("ann", "get_history", conversation=plan)) == ["for ever"]
 

@@ -7,7 +7,6 @@ that asks; a yes lets one call through, and all of it outlasts a restart. There 
 from __future__ import annotations
 
 import difflib
-import sqlite3
 from typing import Any
 
 import msgspec
@@ -23,6 +22,7 @@ from cenoby.kernel.ids import new_id
 from cenoby.kernel.settings import ApprovalSettings
 from cenoby.kernel.settings_file import SettingsError
 from cenoby.store.database import Database
+from cenoby.store.engine import Connection
 
 MAX_PENDING = 100
 """Undecided requests of one agent; more would bury the person who decides."""
@@ -179,7 +179,7 @@ class Approvals:
         """
         now_ns = self._clock.now_ns()
 
-        def work(connection: sqlite3.Connection) -> tuple[Approval | None, bool]:
+        def work(connection: Connection) -> tuple[Approval | None, bool]:
             request = records.read_approval(connection, approver.tenant, approval_id, now_ns)
             if request is None:
                 return None, False
@@ -207,7 +207,7 @@ def _tier(entry: str) -> int:
     return RiskTier.__members__.get(entry.removeprefix(_RISK).upper(), RiskTier.LOW)
 
 
-def _claim(connection: sqlite3.Connection, request: Approval, invocation: str) -> Approval | None:
+def _claim(connection: Connection, request: Approval, invocation: str) -> Approval | None:
     """The open request for the same call, used up if approved; `request` itself if there is none; None if too many."""
     now_ns = request.created_ns
     found = records.open_approval(connection, request.tenant, request.agent, request.tool, request.digest, now_ns)

@@ -7,7 +7,6 @@ the limit. What was reserved and never settled, because the process died, stays 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 
 from cenoby.access import records
 from cenoby.access.limits import DAY_NS, LimitExceeded
@@ -17,6 +16,7 @@ from cenoby.kernel.clock import Clock
 from cenoby.kernel.ids import new_id
 from cenoby.kernel.settings import BudgetSettings
 from cenoby.store.database import Database
+from cenoby.store.engine import Connection
 
 _LARGEST = 10**18
 """Micro-US-dollars; a limit above, or an infinite one, is as good as none, and sums still fit 64 bits."""
@@ -62,7 +62,7 @@ class Ledger:
             raise _exhausted(agent, micro_usd, limit, None)
         abandoned = tuple(self._abandoned)
 
-        def work(connection: sqlite3.Connection) -> bool:
+        def work(connection: Connection) -> bool:
             for earlier in abandoned:
                 records.settle_budget(connection, earlier, 0, now_ns)
             return records.hold_budget(connection, reservation, agent, tenant, micro_usd, limit, now_ns)

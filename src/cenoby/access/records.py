@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ import msgspec
 
 from cenoby.access.principals import Kind
 from cenoby.kernel.codec import from_json, to_json
+from cenoby.store.engine import Connection
 
 ApprovalStatus = Literal["pending", "approved", "denied", "expired", "used"]
 
@@ -76,13 +76,13 @@ class Usage(msgspec.Struct, frozen=True):
     limit: int
 
 
-def read_agents(connection: sqlite3.Connection) -> list[Agent]:
+def read_agents(connection: Connection) -> list[Agent]:
     """All agents."""
     rows = connection.execute("SELECT agent, tenant, kind, roles, created_ns FROM agents")
     return [Agent(name, tenant, kind, tuple(roles.split()), created) for name, tenant, kind, roles, created in rows]
 
 
-def read_tokens(connection: sqlite3.Connection) -> list[Token]:
+def read_tokens(connection: Connection) -> list[Token]:
     """All tokens, revoked and expired ones too, oldest first."""
     rows = connection.execute(
         "SELECT id, agent, sha256, purpose, created_ns, expires_ns, revoked_ns FROM tokens ORDER BY created_ns, id"
@@ -90,7 +90,7 @@ def read_tokens(connection: sqlite3.Connection) -> list[Token]:
     return [Token(*row) for row in rows]
 
 
-def add_token(connection: sqlite3.Connection, agent: Agent, token: Token) -> None:
+def add_token(connection: Connection, agent: Agent, token: Token) -> None:
     """Add a token; and its agent, or, where that is known, give it these roles, this kind and tenant."""
     connection.execute(
         "INSERT INTO agents (agent, tenant, kind, roles, created_ns) VALUES (?, ?, ?, ?, ?)"
@@ -104,7 +104,7 @@ def add_token(connection: sqlite3.Connection, agent: Agent, token: Token) -> Non
     )
 
 
-def revoke_tokens(connection: sqlite3.Connection, identifiers: Iterable[str], now_ns: int) -> None:
+def revoke_tokens(connection: Connection, identifiers: Iterable[str], now_ns: int) -> None:
     """Mark tokens as revoked; the first revocation's time stays."""
     connection.executemany(
         "UPDATE tokens SET revoked_ns = ? WHERE id = ? AND revoked_ns IS NULL", [(now_ns, i) for i in identifiers]
@@ -118,7 +118,7 @@ _APPROVAL = (
 
 
 def open_approval(
-    connection: sqlite3.Connection, tenant: str, agent: str, tool: str, digest: str, now_ns: int
+    connection: Connection, tenant: str, agent: str, tool: str, digest: str, now_ns: int
 ) -> Approval | None:
     """The newest request for exactly this call whose time has not run out and which has not been used."""
     row = connection.execute(
@@ -129,7 +129,7 @@ def open_approval(
     return None if row is None else _approval(row, now_ns)
 
 
-def count_pending(connection: sqlite3.Connection, tenant: str, agent: str, now_ns: int) -> int:
+def count_pending(connection: Connection, tenant: str, agent: str, now_ns: int) -> int:
     """How many undecided requests of an agent there are."""
     (count,) = connection.execute(
         "SELECT count(*) FROM approvals WHERE tenant = ? AND status = 'pending' AND agent = ? AND expires_ns > ?",
@@ -138,7 +138,7 @@ def count_pending(connection: sqlite3.Connection, tenant: str, agent: str, now_n
     return count
 
 
-def add_approval(connection: sqlite3.Connection, approval: Approval) -> None:
+def add_approval(connection: Connection, approval: Approval) -> None:
     """Add a pending request."""
     connection.execute(
         "INSERT INTO approvals (id, tenant, agent, tool, action, digest, summary, status, created_ns, expires_ns,"
@@ -157,24 +157,24 @@ def add_approval(connection: sqlite3.Connection, approval: Approval) -> None:
     )
 
 
-def use_approval(connection: sqlite3.Connection, identifier: str, invocation: str, now_ns: int) -> None:
+def use_approval(connection: Connection, identifier: str, invocation: str, now_ns: int) -> None:
     """Spend an approved request on an invocation; it never allows a second one."""
     connection.execute("UPDATE approvals SET used_ns = ?, used_by = ? WHERE id = ?", (now_ns, invocation, identifier))
 
 
-def give_back_approval(connection: sqlite3.Connection, invocation: str) -> None:
+def give_back_approval(connection: Connection, invocation: str) -> None:
     """Make the request that the invocation spent, if any, as good as unused."""
     connection.execute("UPDATE approvals SET used_ns = NULL, used_by = '' WHERE used_by = ?", (invocation,))
 
 
-def read_approval(connection: sqlite3.Connection, tenant: str, identifier: str, now_ns: int) -> Approval | None:
+def read_approval(connection: Connection, tenant: str, identifier: str, now_ns: int) -> Approval | None:
     """One request, as it stands at `now_ns`."""
     row = connection.execute(f"{_APPROVAL} WHERE id = ? AND tenant = ?", (identifier, tenant)).fetchone()
     return None if row is None else _approval(row, now_ns)
 
 
 def read_approvals(
-    connection: sqlite3.Connection, tenant: str, *, pending: bool, before: str, limit: int, now_ns: int
+    connection: Connection, tenant: str, *, pending: bool, before: str, limit: int, now_ns: int
 ) -> list[Approval]:
     """Requests of a tenant, newest first; `before` is the id of the last one of the page before, or empty."""
     rows = connection.execute(
@@ -185,7 +185,7 @@ def read_approvals(
     return [_approval(row, now_ns) for row in rows]
 
 
-def decide_approval(connection: sqlite3.Connection, decided: Approval) -> bool:
+def decide_approval(connection: Connection, decided: Approval) -> bool:
     """Write the decision in `decided` if the request is still pending and in time; whether it was."""
     cursor = connection.execute(
         "UPDATE approvals SET status = ?, decided_by = ?, decided_ns = ?, reason = ?, expires_ns = ?"
@@ -216,7 +216,7 @@ def _approval(row: tuple[Any, ...], now_ns: int) -> Approval:
 
 
 def hold_budget(
-    connection: sqlite3.Connection, reservation: str, agent: str, tenant: str, micro_usd: int, limit: int, now_ns: int
+    connection: Connection, reservation: str, agent: str, tenant: str, micro_usd: int, limit: int, now_ns: int
 ) -> bool:
     """Reserve money if the day's limit still covers it; whether it does. `now_ns` says which UTC day."""
     day = now_ns // 86_400_000_000_000
@@ -239,7 +239,7 @@ def hold_budget(
     return True
 
 
-def settle_budget(connection: sqlite3.Connection, reservation: str, spent: int, now_ns: int) -> bool:
+def settle_budget(connection: Connection, reservation: str, spent: int, now_ns: int) -> bool:
     """Turn a reservation into what was spent, once; whether there is such a reservation."""
     row = connection.execute(
         "SELECT agent, day, micro_usd, settled_ns FROM reservations WHERE id = ?", (reservation,)
@@ -260,7 +260,7 @@ def settle_budget(connection: sqlite3.Connection, reservation: str, spent: int, 
 
 
 def read_budgets(
-    connection: sqlite3.Connection, tenant: str, agent: str | None, first_day: int
+    connection: Connection, tenant: str, agent: str | None, first_day: int
 ) -> list[tuple[str, str, int, int, int]]:
     """(agent, tenant, day, held, spent) of a tenant since a day, newest day first."""
     rows = connection.execute(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 
 from cenoby.kernel.clock import Clock
 from cenoby.models.price import Charge
 from cenoby.store.database import Database
+from cenoby.store.engine import Connection
 
 DAY_NS = 86_400_000_000_000
 
@@ -78,7 +78,7 @@ class UsageBook:
         row = (tenant, self.today, model, agent, int(charge.estimated))
         row += (charge.input_tokens, charge.output_tokens, charge.micro_usd)
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             connection.execute(_ADD, row)
 
         await self._database.write(work)
@@ -93,7 +93,7 @@ class UsageBook:
         """
         bounds = {"tenant": tenant, "first": first_day, "last": last_day, "agent": agent}
 
-        def work(connection: sqlite3.Connection) -> list[UsageLine]:
+        def work(connection: Connection) -> list[UsageLine]:
             return [UsageLine(*row) for row in connection.execute(_SUM, bounds)]
 
         return await self._database.read(work)

@@ -14,7 +14,6 @@ payload lies apart, so that it can be erased, and an erasure leaves a record of 
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
@@ -22,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from cenoby.store.engine import Connection
 from cenoby.store.index_check import IndexCheck
 
 FORMAT = 1
@@ -151,7 +151,7 @@ class _Checker:
                 raise _Broken(f"seq {seq}: the payload is missing and was never erased", identifier)
 
 
-def verify_chain(connection: sqlite3.Connection, kept: Iterable[ChainHead] = ()) -> Verification:
+def verify_chain(connection: Connection, kept: Iterable[ChainHead] = ()) -> Verification:
     """Check every record that `connection` sees; blocks for about 6 µs a record.
 
     Args:
@@ -196,7 +196,7 @@ def _bytes_of(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _rows(connection: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
+def _rows(connection: Connection) -> Iterator[tuple[Any, ...]]:
     cursor = connection.execute(
         "SELECT j.position, j.tenant, j.seq, j.header, j.hash, p.salted FROM journal j "
         "LEFT JOIN journal_payload p ON p.position = j.position ORDER BY j.position"
@@ -205,11 +205,11 @@ def _rows(connection: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
         yield from rows
 
 
-def _last_position(connection: sqlite3.Connection) -> int:
+def _last_position(connection: Connection) -> int:
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
     return row[0] if row else 0
 
 
-def _stray_payloads(connection: sqlite3.Connection) -> int:
+def _stray_payloads(connection: Connection) -> int:
     statement = "SELECT count(*) FROM journal_payload WHERE position NOT IN (SELECT position FROM journal)"
     return connection.execute(statement).fetchone()[0]

@@ -1,4 +1,4 @@
-"""One SQLite file: a writer thread with group commit, and readers that never block it.
+"""The database of a colony: a writer thread with group commit, and readers that never block it.
 
 Everything waiting when the writer is free becomes one transaction, so the fsync forms the batch and nobody waits for
 a timer. A caller hears back after the COMMIT was synced to disk, or gets the error that its whole batch got.
@@ -7,19 +7,17 @@ a timer. A caller hears back after the COMMIT was synced to disk, or gets the er
 from __future__ import annotations
 
 import asyncio
-import os
-import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
 from cenoby.kernel.clock import Clock
-from cenoby.kernel.errors import Unavailable
-from cenoby.store.migrate import bring_up
-from cenoby.store.writer import Failure, Job, Sink, Writer
+from cenoby.kernel.errors import CenobyError, Fault, Unavailable
+from cenoby.store.engine import Connection, Engine, Failure, Session
+from cenoby.store.sqlite_engine import SqliteEngine
+from cenoby.store.writer import Job, Sink, Writer
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -27,7 +25,6 @@ Result = TypeVar("Result")
 
 QUEUE_BYTES = 64 * 1024 * 1024
 """Bytes that may wait for the writer; more are refused at once."""
-_READERS = 2
 
 
 class StoreUnavailable(Unavailable):
@@ -40,47 +37,54 @@ class StoreUnavailable(Unavailable):
     }
 
 
+class StoreRefused(Fault):
+    """A statement was at fault, and trying again does not help; nothing of its write is there."""
+
+    codes = {"store_refused": "A rule of the database forbids what was to be written, or a statement is malformed."}
+
+
 class Database:
     """The database of a colony; `open` makes one.
 
     All methods belong to the event loop that opened it; the functions given to `write` and `read` run on threads.
     """
 
-    def __init__(self, path: Path, *, clock: Clock, queue_bytes: int = QUEUE_BYTES) -> None:
-        self.path = path
+    def __init__(self, engine: Engine, *, clock: Clock, queue_bytes: int = QUEUE_BYTES) -> None:
+        self.engine = engine
         self._clock = clock
         self._queue_bytes = queue_bytes
         self._waiting = 0
         self._closed = False
         self._gathered: list[Job] = []
         self._loop = asyncio.get_running_loop()
-        self._writer = Writer(path, self._finished)
-        self._readers = ThreadPoolExecutor(_READERS, "store-reader")
+        self._writer = Writer(engine, self._finished)
+        self._readers = ThreadPoolExecutor(engine.readers, "store-reader")
         self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._sessions: list[Session] = []
 
     @classmethod
-    async def open(cls, path: Path, *, clock: Clock, queue_bytes: int = QUEUE_BYTES) -> Database:
-        """Open the database at `path`, making it or bringing its schema up first.
+    async def open(cls, store: Engine | Path, *, clock: Clock, queue_bytes: int = QUEUE_BYTES) -> Database:
+        """Open a database, making it or bringing its schema up first.
 
         Args:
-            path: the file; its directory exists. It is made for its owner only (mode 0600).
+            store: the engine, or the path of a SQLite file.
             clock: the colony's clock.
             queue_bytes: bytes that may wait for the writer.
 
         Raises:
-            MigrationFailed: the file is no database of ours, or of a newer Cenoby.
-            StoreUnavailable: the file cannot be opened.
+            MigrationFailed: it is no database of ours, or of a newer Cenoby.
+            StoreUnavailable: it cannot be opened.
         """
+        engine = SqliteEngine(store) if isinstance(store, Path) else store
         try:
-            await asyncio.to_thread(_prepare, path)
-            database = cls(path, clock=clock, queue_bytes=queue_bytes)
+            await asyncio.to_thread(engine.prepare)
+            database = cls(engine, clock=clock, queue_bytes=queue_bytes)
             await asyncio.to_thread(database._writer.start)
-        except (OSError, sqlite3.Error) as error:
-            raise StoreUnavailable("store_failed", f"{path} cannot be opened: {error}.") from error
+        except (OSError, *engine.failures) as error:
+            raise StoreUnavailable("store_failed", f"{engine.place} cannot be opened: {error}.") from error
         return database
 
-    async def write(self, work: Callable[[sqlite3.Connection], T], *, size: int = 512) -> T:
+    async def write(self, work: Callable[[Connection], T], *, size: int = 512) -> T:
         """Run `work` on the writer thread inside the batch's transaction; returns after its commit is on disk.
 
         An exception of `work` undoes only what `work` did and is raised here.
@@ -91,6 +95,7 @@ class Database:
 
         Raises:
             StoreUnavailable: too much is waiting, or the commit failed; then nothing of it is there.
+            StoreRefused: the database refused one of its statements.
         """
         return await self.submit(None, work, size)
 
@@ -112,40 +117,41 @@ class Database:
         self._gathered.append((sink, item, future, size))
         return future
 
-    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on a reader thread with a read-only connection, on one snapshot of what is committed.
 
         Raises:
-            StoreUnavailable: the store is closed, or the file cannot be read.
+            StoreUnavailable: the store is closed, or cannot be read.
+            StoreRefused: the database refused one of its statements.
         """
         if self._closed:
             raise StoreUnavailable("store_closed", "The store is closed; the colony is stopping.")
         try:
             return await self._loop.run_in_executor(self._readers, self._snapshot, work)
-        except sqlite3.OperationalError as error:
-            raise StoreUnavailable("store_failed", f"{self.path} cannot be read: {error}.", retry_after=1) from error
+        except self.engine.failures as error:
+            raise self._told(error, "read") from error
 
     async def close(self) -> None:
-        """Write what waits, then let the file go. Doing it twice is fine."""
+        """Write what waits, then let the database go. Doing it twice is fine."""
         if self._closed:
             return
         self._closed = True
         self._hand_over()
         await asyncio.to_thread(self._writer.stop)
         await asyncio.to_thread(self._readers.shutdown)
-        for connection in self._connections:
-            connection.close()
+        for session in self._sessions:
+            session.close()
 
-    def _snapshot(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = _connect_reader(self.path)
-            self._connections.append(connection)
-        connection.execute("BEGIN")
+    def _snapshot(self, work: Callable[[Connection], T]) -> T:
+        session: Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = self.engine.open_reader()
+            self._sessions.append(session)
+        session.begin()
         try:
-            return work(connection)
+            return work(session.connection)
         finally:
-            connection.execute("ROLLBACK")
+            session.rollback()
 
     def _hand_over(self) -> None:
         if self._gathered:
@@ -168,27 +174,16 @@ class Database:
             if type(result) is not Failure:
                 future.set_result(result)
             else:
-                future.set_exception(_unavailable(self.path, result))
+                future.set_exception(self._error(result))
 
+    def _error(self, failure: Failure) -> BaseException:
+        if not failure.of_batch and not isinstance(failure.error, self.engine.failures):
+            return failure.error
+        error = self._told(failure.error, "written", of_batch=failure.of_batch)
+        error.__cause__ = failure.error
+        return error
 
-def _unavailable(path: Path, failure: Failure) -> BaseException:
-    if not failure.of_batch:
-        return failure.error
-    error = StoreUnavailable("store_failed", f"{path} could not be written: {failure.error}.", retry_after=1)
-    error.__cause__ = failure.error
-    return error
-
-
-def _prepare(path: Path) -> None:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    bring_up(path)
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-
-
-def _connect_reader(path: Path) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
-    connection.execute("PRAGMA query_only = ON")
-    connection.execute("PRAGMA cache_size = -8000")
-    return connection
+    def _told(self, error: BaseException, done: str, *, of_batch: bool = False) -> CenobyError:
+        if self.engine.refused(error) and not of_batch:
+            return StoreRefused("store_refused", f"The database refused a statement: {error}.")
+        return StoreUnavailable("store_failed", f"{self.engine.place} could not be {done}: {error}.", retry_after=1)

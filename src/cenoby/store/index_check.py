@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from hashlib import blake2b
 from itertools import chain
 from typing import Any
 
+from cenoby.store.engine import Connection
 from cenoby.store.journal_index import FACETS
 
 _TIME, _ID = 4, 2
@@ -22,7 +22,7 @@ class IndexCheck:
         connection: what is on disk, the same snapshot from which the headers come.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._blocks = connection.execute(
             "SELECT block, first, last, earliest_ns, latest_ns, lowest_id, highest_id FROM journal_block ORDER BY first"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Sequence
-from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,8 +16,10 @@ from cenoby.kernel.randomness import RandomPool
 from cenoby.store import journal_reader
 from cenoby.store.chain import ERASED, FORMAT, ChainHead, Verification, head_of, verify_chain
 from cenoby.store.database import Database, StoreUnavailable
+from cenoby.store.engine import Engine
 from cenoby.store.journal_reader import JournalPage, JournalQuery, Record
 from cenoby.store.journal_writer import Append, JournalWriter, RecordRef, Row
+from cenoby.store.sqlite_engine import SqliteEngine
 
 __all__ = [
     "ChainHead",
@@ -165,7 +165,7 @@ class Journal:
         Args:
             kept: heads of earlier checks, which must still be in the chain.
         """
-        return await asyncio.to_thread(_verify, self._database.path, kept)
+        return await asyncio.to_thread(_verify, self._database.engine, kept)
 
     async def count_calls(self, since_ns: int) -> list[tuple[str, str, int]]:
         """How many calls each agent made of each MAD since then: `(agent, mad, calls)`."""
@@ -192,22 +192,15 @@ async def verify_file(path: Path, kept: Sequence[ChainHead] = ()) -> Verificatio
     Raises:
         StoreUnavailable: there is no such file, or no journal in it.
     """
-    return await asyncio.to_thread(_verify, path, kept)
+    return await asyncio.to_thread(_verify, SqliteEngine(path), kept)
 
 
-def _verify(path: Path, kept: Sequence[ChainHead]) -> Verification:
+def _verify(engine: Engine, kept: Sequence[ChainHead]) -> Verification:
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-            # Text that is no UTF-8 is a change to be reported, not a file that cannot be read.
-            connection.text_factory = _lenient_text
-            connection.execute("BEGIN")
+        with engine.snapshot() as connection:
             return verify_chain(connection, kept)
-    except sqlite3.Error as error:
-        raise StoreUnavailable("store_failed", f"{path} cannot be read as a journal: {error}.") from error
-
-
-def _lenient_text(text: bytes) -> str:
-    return text.decode("utf-8", "surrogateescape")
+    except engine.failures as error:
+        raise StoreUnavailable("store_failed", f"{engine.place} cannot be read as a journal: {error}.") from error
 
 
 def _row(node: str, time_ns: int, entry: Entry, random: RandomPool) -> Row:

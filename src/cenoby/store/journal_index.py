@@ -7,8 +7,9 @@ it milliseconds, and the append path a tenth of what five indexes do.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
+
+from cenoby.store.engine import Connection
 
 BLOCK = 512
 """Records from which on a block is made."""
@@ -16,12 +17,12 @@ BLOCK = 512
 FACETS = ("agent", "code", "correlation", "mad", "tool")
 
 
-def covered_up_to(connection: sqlite3.Connection) -> int:
+def covered_up_to(connection: Connection) -> int:
     """The position up to which blocks cover the records; 0 for none."""
     return connection.execute("SELECT coalesce(max(last), 0) FROM journal_block").fetchone()[0]
 
 
-def add_block(connection: sqlite3.Connection, first: int, last: int) -> None:
+def add_block(connection: Connection, first: int, last: int) -> None:
     """Cover the records from position `first` to `last`."""
     connection.execute(_ADD_BLOCK, (first, last))
     for facet in FACETS:
@@ -29,16 +30,16 @@ def add_block(connection: sqlite3.Connection, first: int, last: int) -> None:
 
 
 def add_block_of(
-    connection: sqlite3.Connection, first: int, last: int, records: Sequence[tuple[int, str, tuple[str, ...]]]
+    connection: Connection, first: int, last: int, records: Sequence[tuple[int, str, tuple[str, ...]]]
 ) -> None:
     """As `add_block`, from the records' times, ids and facet values in memory: a tenth of the cost of reading them."""
     times = [time_ns for time_ns, _, _ in records]
     lowest, highest = min(one for _, one, _ in records), max(one for _, one, _ in records)
-    block = connection.execute(
+    (block,) = connection.execute(
         "INSERT INTO journal_block (tenant, first, last, earliest_ns, latest_ns, lowest_id, highest_id) "
-        "VALUES ('', ?, ?, ?, ?, ?, ?)",
+        "VALUES ('', ?, ?, ?, ?, ?, ?) RETURNING block",
         (first, last, min(times), max(times), lowest, highest),
-    ).lastrowid
+    ).fetchone()
     for facet, values in zip(FACETS, map(set, zip(*(facets for _, _, facets in records), strict=True)), strict=True):
         # In their order, so that neighbours fall on the same page.
         found = sorted(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from cenoby.store.chain import FIRST_PREV_HASH
+from cenoby.store.engine import Connection
 from cenoby.store.journal_index import covered_up_to
 from cenoby.store.journal_writer import RecordRef
 
@@ -79,7 +79,7 @@ class JournalPage(msgspec.Struct, frozen=True):
     next: str
 
 
-def read_page(connection: sqlite3.Connection, query: JournalQuery) -> JournalPage:
+def read_page(connection: Connection, query: JournalQuery) -> JournalPage:
     """The page that `query` asks for; scans only blocks that can hold such records."""
     found: list[Record] = []
     for first, last in _ranges(connection, query):
@@ -90,7 +90,7 @@ def read_page(connection: sqlite3.Connection, query: JournalQuery) -> JournalPag
     return JournalPage(found, "")
 
 
-def read_record(connection: sqlite3.Connection, record_id: str) -> Record | None:
+def read_record(connection: Connection, record_id: str) -> Record | None:
     """One record with payload and the hash it continues."""
     for first, last in _ranges_of_id(connection, record_id):
         statement = f"SELECT {_FIELDS} FROM journal_record WHERE id = ? AND position BETWEEN ? AND ?"  # noqa: S608
@@ -100,14 +100,14 @@ def read_record(connection: sqlite3.Connection, record_id: str) -> Record | None
     return None
 
 
-def read_head(connection: sqlite3.Connection, node: str) -> RecordRef | None:
+def read_head(connection: Connection, node: str) -> RecordRef | None:
     """The last record of a node."""
     statement = "SELECT seq, id, hash FROM journal_record WHERE node = ? ORDER BY position DESC LIMIT 1"
     row = connection.execute(statement, (node,)).fetchone()
     return RecordRef(row[0], row[1], row[2].hex()) if row else None
 
 
-def open_intents(connection: sqlite3.Connection) -> list[Record]:
+def open_intents(connection: Connection) -> list[Record]:
     """Intents whose call has no outcome. Scans back from the end to the last clean stop, or to the beginning."""
     statement = (
         f"SELECT {_FIELDS} FROM journal_record WHERE position > ? AND (kind IN ('intent', 'outcome')) "  # noqa: S608
@@ -123,7 +123,7 @@ def open_intents(connection: sqlite3.Connection) -> list[Record]:
     return list(pending.values())
 
 
-def count_calls(connection: sqlite3.Connection, since_ns: int) -> list[tuple[str, str, int]]:
+def count_calls(connection: Connection, since_ns: int) -> list[tuple[str, str, int]]:
     """Calls since then by agent and MAD; each has exactly one record that carries its decision."""
     start = (
         connection.execute("SELECT max(last) FROM journal_block WHERE latest_ns < ?", (since_ns,)).fetchone()[0] or 0
@@ -135,7 +135,7 @@ def count_calls(connection: sqlite3.Connection, since_ns: int) -> list[tuple[str
     return connection.execute(statement, (start, since_ns)).fetchall()
 
 
-def _last_clean_stop(connection: sqlite3.Connection) -> int:
+def _last_clean_stop(connection: Connection) -> int:
     statement = (
         "SELECT max(position) FROM journal_record WHERE code = 'colony_stopped' AND kind = 'event' AND position > ?"
     )
@@ -146,7 +146,7 @@ def _last_clean_stop(connection: sqlite3.Connection) -> int:
     return 0
 
 
-def _ranges(connection: sqlite3.Connection, query: JournalQuery) -> Iterator[tuple[int, int]]:
+def _ranges(connection: Connection, query: JournalQuery) -> Iterator[tuple[int, int]]:
     """Position ranges that can hold what is asked for, in the order asked for."""
     covered = covered_up_to(connection)
     newest = connection.execute("SELECT coalesce(max(position), 0) FROM journal").fetchone()[0]
@@ -155,7 +155,7 @@ def _ranges(connection: sqlite3.Connection, query: JournalQuery) -> Iterator[tup
     yield from (fresh + blocks[::-1]) if query.newest_first else (blocks + fresh)
 
 
-def _blocks(connection: sqlite3.Connection, query: JournalQuery) -> Iterator[tuple[int, int]]:
+def _blocks(connection: Connection, query: JournalQuery) -> Iterator[tuple[int, int]]:
     conditions, values = ["1"], list[Any]()
     for facet in _FACETS:
         wanted = getattr(query, facet)
@@ -179,9 +179,7 @@ def _blocks(connection: sqlite3.Connection, query: JournalQuery) -> Iterator[tup
     yield from connection.execute(statement, values)
 
 
-def _scan(
-    connection: sqlite3.Connection, query: JournalQuery, first: int, last: int, most: int
-) -> Iterator[tuple[Any, ...]]:
+def _scan(connection: Connection, query: JournalQuery, first: int, last: int, most: int) -> Iterator[tuple[Any, ...]]:
     conditions = ["position BETWEEN ? AND ?"]
     values: list[Any] = [first, last]
     for field in (*_FACETS, "kind"):
@@ -206,7 +204,7 @@ def _scan(
     yield from connection.execute(statement, [*values, most])
 
 
-def _ranges_of_id(connection: sqlite3.Connection, record_id: str) -> Iterator[tuple[int, int]]:
+def _ranges_of_id(connection: Connection, record_id: str) -> Iterator[tuple[int, int]]:
     covered = covered_up_to(connection)
     newest = connection.execute("SELECT coalesce(max(position), 0) FROM journal").fetchone()[0]
     yield covered + 1, newest
@@ -223,7 +221,7 @@ def _record(row: tuple[Any, ...]) -> Record:
     return Record(row[0], row[1], row[2].hex(), *row[3:])
 
 
-def _whole(connection: sqlite3.Connection, record: Record) -> Record:
+def _whole(connection: Connection, record: Record) -> Record:
     statement = (
         "SELECT hash FROM journal_record WHERE node = ? AND seq = ? AND position < ? ORDER BY position DESC LIMIT 1"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import msgspec
 
 from cenoby.store.chain import FIRST_PREV_HASH, link_hash
+from cenoby.store.engine import Connection
 from cenoby.store.journal_index import BLOCK, add_block, add_block_of, covered_up_to
 
 _WIDEST = 32
@@ -70,7 +70,7 @@ class JournalWriter:
         self._head: _Head | None = None
         self._uncovered: list[Row] = []
 
-    def apply(self, connection: sqlite3.Connection, items: Sequence[Append]) -> list[RecordRef]:
+    def apply(self, connection: Connection, items: Sequence[Append]) -> list[RecordRef]:
         """Link and write the rows of `items`; each gets the reference of its last record."""
         head = self._head = self._head or _read_head(connection, self._node)
         records: list[Any] = []
@@ -92,7 +92,7 @@ class JournalWriter:
             self._head = None
             self._uncovered.clear()
 
-    def _cover(self, connection: sqlite3.Connection, head: _Head) -> None:
+    def _cover(self, connection: Connection, head: _Head) -> None:
         rows, first = self._uncovered, head.covered + 1
         if len(rows) == head.position - head.covered:
             add_block_of(connection, first, head.position, [(row.time_ns, row.id, row.facets) for row in rows])
@@ -117,14 +117,14 @@ def _link(head: _Head, rows: list[Row], records: list[Any], payloads: list[Any])
     return RecordRef(seq, identifier, linked.hex())
 
 
-def _read_head(connection: sqlite3.Connection, node: str) -> _Head:
+def _read_head(connection: Connection, node: str) -> _Head:
     position = connection.execute("SELECT coalesce(max(position), 0) FROM journal").fetchone()[0]
     statement = "SELECT seq, hash FROM journal_record WHERE node = ? ORDER BY position DESC LIMIT 1"
     seq, linked = connection.execute(statement, (node,)).fetchone() or (0, FIRST_PREV_HASH)
     return _Head(position, seq, linked, covered_up_to(connection))
 
 
-def _insert(connection: sqlite3.Connection, statement: str, width: int, values: list[Any]) -> None:
+def _insert(connection: Connection, statement: str, width: int, values: list[Any]) -> None:
     step = width * _WIDEST
     for start in range(0, len(values), step):
         part = values[start : start + step] if len(values) > step else values

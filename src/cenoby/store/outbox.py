@@ -7,13 +7,13 @@ undo what its successor did. A row is due again when its holder failed, died, or
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 
 import msgspec
 
 from cenoby.kernel.clock import Clock
 from cenoby.store.database import Database
+from cenoby.store.engine import Connection
 
 KEPT_NS = 24 * 3600 * 1_000_000_000
 """How long done work is kept, for replay and to recognise a second putting."""
@@ -143,7 +143,7 @@ class Outbox:
         return await self._database.write(lambda connection: connection.execute(_FORGET, (identifier,)).rowcount == 1)
 
 
-def put_item(connection: sqlite3.Connection, item: Item, now_ns: int) -> bool:
+def put_item(connection: Connection, item: Item, now_ns: int) -> bool:
     """As `Outbox.put`, inside a transaction of the caller's own: the item is there if and only if the rest of it is."""
     connection.execute(_SWEEP, (now_ns - KEPT_NS, _SWEPT))
     values = (item.tenant, item.id, item.queue, item.body, now_ns, now_ns)
@@ -151,7 +151,7 @@ def put_item(connection: sqlite3.Connection, item: Item, now_ns: int) -> bool:
 
 
 def _take(
-    connection: sqlite3.Connection, queue: str, most: int, now_ns: int, lease_ns: int, max_deliveries: int
+    connection: Connection, queue: str, most: int, now_ns: int, lease_ns: int, max_deliveries: int
 ) -> list[Taken]:
     connection.execute(_GIVE_UP, (now_ns, queue, now_ns, max_deliveries))
     positions = [row[0] for row in connection.execute(_DUE, (queue, now_ns, most))]

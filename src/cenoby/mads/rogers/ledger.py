@@ -7,7 +7,6 @@ not exist. Only who is active posts. What a method returned is on disk.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -36,6 +35,7 @@ from cenoby.mads.rogers.pages import (
 from cenoby.mads.rogers.query import match_expression, read_cursor
 from cenoby.mads.rogers.records import Line, Place, Post, Slice, State, Thread, Viewer
 from cenoby.store.database import Database
+from cenoby.store.engine import Connection
 
 T = TypeVar("T")
 
@@ -91,7 +91,7 @@ class ConversationLedger:
         """Open a conversation; the viewer and `participants` are active in it from the start."""
         names = sorted({viewer.agent, *participants})
 
-        def work(connection: sqlite3.Connection) -> Thread:
+        def work(connection: Connection) -> Thread:
             now_ns = self._clock.now_ns()
             thread = Thread(
                 0, new_id(), viewer.tenant, name, viewer.agent, private, topics_in("", tags), metadata or {}, now_ns,
@@ -120,7 +120,7 @@ class ConversationLedger:
         """
         before = read_cursor(cursor)
 
-        def work(connection: sqlite3.Connection) -> list[Thread]:
+        def work(connection: Connection) -> list[Thread]:
             return records.list_threads(
                 connection, viewer, name=name, tag=tag, joined=joined, before=before, limit=limit + 1
             )
@@ -136,7 +136,7 @@ class ConversationLedger:
             ConversationUnknown: conversation_unknown.
         """
 
-        def work(connection: sqlite3.Connection) -> ConversationDetail:
+        def work(connection: Connection) -> ConversationDetail:
             thread = _known(records.find_thread(connection, viewer, conversation), conversation)
             listed = records.list_participants(connection, thread.position, _MOST_LISTED)
             people = [Participant(agent, state, iso_time(since)) for agent, state, since in listed]
@@ -151,7 +151,7 @@ class ConversationLedger:
             ConversationUnknown: conversation_unknown.
         """
 
-        def work(connection: sqlite3.Connection) -> bool:
+        def work(connection: Connection) -> bool:
             place = _known(records.find_place(connection, viewer, conversation), conversation)
             if place.state == state or (state == "left" and place.state is None):
                 return False
@@ -170,7 +170,7 @@ class ConversationLedger:
             ConversationRefused: not_participant.
         """
 
-        def work(connection: sqlite3.Connection) -> list[str]:
+        def work(connection: Connection) -> list[str]:
             place = _active(records.find_place(connection, viewer, conversation), conversation)
             new = sorted(set(agents) - records.listed_among(connection, place.position, agents))
             records.set_participants(connection, viewer.tenant, place.position, new, "invited", self._clock.now_ns())
@@ -199,7 +199,7 @@ class ConversationLedger:
         if recipient is not None and recipient not in named:
             named.insert(0, recipient)
 
-        def work(connection: sqlite3.Connection) -> tuple[Line, Place, list[str]]:
+        def work(connection: Connection) -> tuple[Line, Place, list[str]]:
             place = _active(records.find_place(connection, viewer, conversation), conversation)
             # The id is made here, on the one writer thread, so that ids sort as the numbers do.
             post = Post(
@@ -222,7 +222,7 @@ class ConversationLedger:
             ConversationUnknown: conversation_unknown.
         """
 
-        def work(connection: sqlite3.Connection) -> HistoryPage:
+        def work(connection: Connection) -> HistoryPage:
             place = _known(records.find_place(connection, viewer, conversation), conversation)
             lines = records.page_lines(connection, place, msgspec.structs.replace(part, limit=part.limit + 1))
             kept = fitting(lines[: part.limit])
@@ -244,7 +244,7 @@ class ConversationLedger:
         """
         match, offset = match_expression(query), read_cursor(cursor) or 0
 
-        def work(connection: sqlite3.Connection) -> list[Line]:
+        def work(connection: Connection) -> list[Line]:
             position = None
             if conversation is not None:
                 position = _known(records.find_place(connection, viewer, conversation), conversation).position
@@ -262,7 +262,7 @@ class ConversationLedger:
         """
         before = read_cursor(cursor)
 
-        def work(connection: sqlite3.Connection) -> list[Line]:
+        def work(connection: Connection) -> list[Line]:
             return records.list_mentions(connection, viewer, agent, before=before, limit=limit + 1)
 
         lines = await self._database.read(work)
@@ -276,7 +276,7 @@ class ConversationLedger:
             ConversationUnknown: conversation_unknown.
         """
 
-        def work(connection: sqlite3.Connection) -> list[tuple[str, int, int]]:
+        def work(connection: Connection) -> list[tuple[str, int, int]]:
             position = None
             if conversation is not None:
                 position = _known(records.find_place(connection, viewer, conversation), conversation).position

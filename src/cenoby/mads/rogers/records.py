@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from cenoby.kernel.codec import from_json, to_json
+from cenoby.store.engine import Connection
 
 State = Literal["invited", "active", "left"]
 
@@ -95,22 +95,21 @@ _OF_TOPIC = f"conversation_topics f CROSS JOIN {_MESSAGES} AND m.conversation = 
 _OF_MENTION = f"conversation_mentions f CROSS JOIN {_MESSAGES} AND m.conversation = f.conversation AND m.seq = f.seq"
 
 
-def add_thread(connection: sqlite3.Connection, thread: Thread) -> int:
+def add_thread(connection: Connection, thread: Thread) -> int:
     """Keep a new conversation and return its position."""
-    cursor = connection.execute(
+    (position,) = connection.execute(
         "INSERT INTO conversations (id, tenant, name, creator, private, tags, metadata, created_ns)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING position",
         (
             thread.id, thread.tenant, thread.name, thread.creator, thread.private,
             _json(thread.tags), _json(thread.metadata), thread.created_ns,
         ),
-    )  # fmt: skip
-    assert cursor.lastrowid is not None, "an INSERT into a rowid table has one"
-    return cursor.lastrowid
+    ).fetchone()  # fmt: skip
+    return position
 
 
 def set_participants(
-    connection: sqlite3.Connection, tenant: str, position: int, agents: Iterable[str], state: State, now_ns: int
+    connection: Connection, tenant: str, position: int, agents: Iterable[str], state: State, now_ns: int
 ) -> None:
     """Put each agent on the conversation's list in `state`, whatever it was in before."""
     connection.executemany(
@@ -120,13 +119,13 @@ def set_participants(
     )
 
 
-def find_thread(connection: sqlite3.Connection, viewer: Viewer, conversation: str) -> Thread | None:
+def find_thread(connection: Connection, viewer: Viewer, conversation: str) -> Thread | None:
     """The conversation of that id, if the viewer may see it."""
     row = connection.execute(f"{_THREAD} AND c.id = :id AND {_VISIBLE}", {**_eyes(viewer), "id": conversation})
     return next(map(_thread, row), None)
 
 
-def find_place(connection: sqlite3.Connection, viewer: Viewer, conversation: str) -> Place | None:
+def find_place(connection: Connection, viewer: Viewer, conversation: str) -> Place | None:
     """Where the conversation of that id is kept, if the viewer may see it."""
     row = connection.execute(
         """SELECT c.position, c.id, c.name, c.private, p.state FROM conversations c
@@ -138,7 +137,7 @@ def find_place(connection: sqlite3.Connection, viewer: Viewer, conversation: str
 
 
 def list_threads(
-    connection: sqlite3.Connection,
+    connection: Connection,
     viewer: Viewer,
     *,
     name: str | None,
@@ -163,7 +162,7 @@ def list_threads(
     return [_thread(row) for row in connection.execute(f"{sql} ORDER BY c.position DESC LIMIT :limit", values)]
 
 
-def list_participants(connection: sqlite3.Connection, position: int, limit: int) -> list[tuple[str, State, int]]:
+def list_participants(connection: Connection, position: int, limit: int) -> list[tuple[str, State, int]]:
     """(agent, state, since) of a conversation's list, by name."""
     return connection.execute(
         "SELECT agent, state, since_ns FROM conversation_participants WHERE conversation = ? ORDER BY agent LIMIT ?",
@@ -171,7 +170,7 @@ def list_participants(connection: sqlite3.Connection, position: int, limit: int)
     ).fetchall()
 
 
-def listed_among(connection: sqlite3.Connection, position: int, agents: Sequence[str]) -> set[str]:
+def listed_among(connection: Connection, position: int, agents: Sequence[str]) -> set[str]:
     """Those of `agents` that are on the conversation's list."""
     rows = connection.execute(
         "SELECT agent FROM conversation_participants WHERE conversation = ?"
@@ -181,30 +180,29 @@ def listed_among(connection: sqlite3.Connection, position: int, agents: Sequence
     return {agent for (agent,) in rows}
 
 
-def add_message(connection: sqlite3.Connection, tenant: str, place: Place, post: Post) -> Line:
+def add_message(connection: Connection, tenant: str, place: Place, post: Post) -> Line:
     """Append `post` under the conversation's next number."""
     (seq,) = connection.execute(
         "UPDATE conversations SET messages = messages + 1, last_ns = ? WHERE position = ? RETURNING messages",
         (post.time_ns, place.position),
     ).fetchone()
-    cursor = connection.execute(
+    (position,) = connection.execute(
         "INSERT INTO conversation_messages (id, tenant, conversation, seq, sender, recipient, content, tags, mentions,"
-        " acknowledgement, correlation, time_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " acknowledgement, correlation, time_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING position",
         (
             post.id, tenant, place.position, seq, post.sender, post.recipient, post.content, _json(post.tags),
             _json(post.mentions), post.acknowledgement, post.correlation, post.time_ns,
         ),
-    )  # fmt: skip
-    assert cursor.lastrowid is not None, "an INSERT into a rowid table has one"
+    ).fetchone()  # fmt: skip
     connection.executemany(
         "INSERT INTO conversation_topics (tenant, conversation, topic, seq) VALUES (?, ?, ?, ?)",
         [(tenant, place.position, topic, seq) for topic in post.tags],
     )
     connection.executemany(
         "INSERT INTO conversation_mentions (tenant, agent, message, conversation, seq) VALUES (?, ?, ?, ?, ?)",
-        [(tenant, agent, cursor.lastrowid, place.position, seq) for agent in post.mentions],
+        [(tenant, agent, position, place.position, seq) for agent in post.mentions],
     )
-    return Line(cursor.lastrowid, place.id, seq, post)
+    return Line(position, place.id, seq, post)
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -218,7 +216,7 @@ class Slice(msgspec.Struct, frozen=True):
     acknowledgements: bool = True
 
 
-def page_lines(connection: sqlite3.Connection, place: Place, part: Slice) -> list[Line]:
+def page_lines(connection: Connection, place: Place, part: Slice) -> list[Line]:
     """With `after`, the first messages after it, in order; else the last ones (before `before`), the newest first."""
     source, seq, conditions = _page_source(part)
     if part.before is not None:
@@ -251,7 +249,7 @@ def _page_source(part: Slice) -> tuple[str, str, list[str]]:
 
 
 def search_lines(
-    connection: sqlite3.Connection, viewer: Viewer, match: str, *, position: int | None, limit: int, offset: int
+    connection: Connection, viewer: Viewer, match: str, *, position: int | None, limit: int, offset: int
 ) -> list[Line]:
     """Messages that match an FTS5 expression, best first (BM25); of one conversation where `position` is given."""
     values = {**_eyes(viewer), "match": match, "position": position, "limit": limit, "offset": offset}
@@ -271,9 +269,7 @@ def search_lines(
     return [lines[position] for position in found]
 
 
-def list_mentions(
-    connection: sqlite3.Connection, viewer: Viewer, agent: str, *, before: int | None, limit: int
-) -> list[Line]:
+def list_mentions(connection: Connection, viewer: Viewer, agent: str, *, before: int | None, limit: int) -> list[Line]:
     """Messages that name `agent`, in conversations that the viewer may see, newest first."""
     values = {**_eyes(viewer), "named": agent, "before": before, "limit": limit}
     sql = f"""{_LINE} conversation_mentions f CROSS JOIN {_MESSAGES} AND m.position = f.message
@@ -283,7 +279,7 @@ def list_mentions(
 
 
 def count_topics(
-    connection: sqlite3.Connection, viewer: Viewer, *, position: int | None, limit: int
+    connection: Connection, viewer: Viewer, *, position: int | None, limit: int
 ) -> list[tuple[str, int, int]]:
     """(topic, messages, conversations) of what the viewer may see, most used first."""
     values = {**_eyes(viewer), "position": position, "limit": limit}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import sqlite3
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from cenoby.protection.vault import records
 from cenoby.protection.vault.cipher import rewrap
 from cenoby.protection.vault.keys import KeySource, MasterKey, VaultError
 from cenoby.store.database import Database
+from cenoby.store.engine import Connection
 
 
 class KeyRing:
@@ -58,7 +58,7 @@ class KeyRing:
         """The keys by id. Taken before a row is read, it holds the key of that row, whatever changes in between."""
         return self._keys
 
-    def present(self, connection: sqlite3.Connection) -> MasterKey:
+    def present(self, connection: Connection) -> MasterKey:
         """The key in force, asked within a transaction, so that no change which committed before it is missed."""
         return self._keys[_in_force(connection)]
 
@@ -88,7 +88,7 @@ class KeyRing:
     async def _go_over_to(self, new: MasterKey) -> None:
         now_ns = self._clock.now_ns()
 
-        def change(connection: sqlite3.Connection) -> None:
+        def change(connection: Connection) -> None:
             records.rewrap_all(
                 connection, new.id, lambda place, present, wrapped: rewrap(self._keys[present], new, place, wrapped)
             )
@@ -106,7 +106,7 @@ class KeyRing:
         return key, wanted
 
 
-def _in_force(connection: sqlite3.Connection) -> str:
+def _in_force(connection: Connection) -> str:
     found = records.read_key_in_force(connection)
     assert found is not None, "opening the ring put a key in force"
     return found[0]

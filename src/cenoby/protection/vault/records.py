@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +9,7 @@ import msgspec
 
 from cenoby.protection.secrets import SecretInfo, VersionInfo
 from cenoby.protection.vault.cipher import Place, Sealed
+from cenoby.store.engine import Connection
 
 # The master key is the colony's own and belongs to no tenant.
 _COLONY = ""
@@ -17,14 +17,14 @@ _INFO = "name, version, readers, colony_only, created_by, created_ns, revoked_by
 _SELECT = f"SELECT {_INFO}, tenant, key_id, wrapped_key, ciphertext FROM secret_versions"  # noqa: S608 - a constant
 
 
-def read_key_in_force(connection: sqlite3.Connection) -> tuple[str, bytes] | None:
+def read_key_in_force(connection: Connection) -> tuple[str, bytes] | None:
     """Id and check value of the master key in force; None before the first start."""
     return connection.execute(
         "SELECT key_id, check_value FROM vault_master_key WHERE tenant = ?", (_COLONY,)
     ).fetchone()
 
 
-def write_key_in_force(connection: sqlite3.Connection, key_id: str, check_value: bytes, now_ns: int) -> None:
+def write_key_in_force(connection: Connection, key_id: str, check_value: bytes, now_ns: int) -> None:
     """Put a master key in force."""
     connection.execute(
         "INSERT OR REPLACE INTO vault_master_key (tenant, key_id, check_value, since_ns) VALUES (?, ?, ?, ?)",
@@ -32,17 +32,17 @@ def write_key_in_force(connection: sqlite3.Connection, key_id: str, check_value:
     )
 
 
-def read_secret(connection: sqlite3.Connection, tenant: str, name: str) -> SecretInfo | None:
+def read_secret(connection: Connection, tenant: str, name: str) -> SecretInfo | None:
     """A secret by its newest version."""
     return next(_secrets(connection, "tenant = ? AND name = ?", (tenant, name), 1), None)
 
 
-def read_secrets(connection: sqlite3.Connection, tenant: str, after: str, limit: int) -> list[SecretInfo]:
+def read_secrets(connection: Connection, tenant: str, after: str, limit: int) -> list[SecretInfo]:
     """A tenant's secrets by name, those after the name `after`."""
     return list(_secrets(connection, "tenant = ? AND name > ?", (tenant, after), limit))
 
 
-def read_version(connection: sqlite3.Connection, tenant: str, name: str, version: int) -> VersionInfo | None:
+def read_version(connection: Connection, tenant: str, name: str, version: int) -> VersionInfo | None:
     """One version of a secret."""
     row = connection.execute(
         f"{_SELECT} WHERE tenant = ? AND name = ? AND version = ?", (tenant, name, version)
@@ -50,15 +50,13 @@ def read_version(connection: sqlite3.Connection, tenant: str, name: str, version
     return _info(row) if row else None
 
 
-def read_versions(connection: sqlite3.Connection, tenant: str, name: str) -> list[VersionInfo]:
+def read_versions(connection: Connection, tenant: str, name: str) -> list[VersionInfo]:
     """All versions of a secret, the newest first."""
     rows = connection.execute(f"{_SELECT} WHERE tenant = ? AND name = ? ORDER BY version DESC", (tenant, name))
     return [_info(row) for row in rows]
 
 
-def read_sealed(
-    connection: sqlite3.Connection, tenant: str, name: str, version: int
-) -> tuple[VersionInfo, Sealed] | None:
+def read_sealed(connection: Connection, tenant: str, name: str, version: int) -> tuple[VersionInfo, Sealed] | None:
     """One version with its ciphertext; None where it is not there or was revoked."""
     row = connection.execute(
         f"{_SELECT} WHERE tenant = ? AND name = ? AND version = ? AND wrapped_key IS NOT NULL",
@@ -67,7 +65,7 @@ def read_sealed(
     return (_info(row), Sealed(*row[9:])) if row else None
 
 
-def add_version(connection: sqlite3.Connection, tenant: str, info: VersionInfo, sealed: Sealed) -> None:
+def add_version(connection: Connection, tenant: str, info: VersionInfo, sealed: Sealed) -> None:
     """Add a version; its number must be new."""
     connection.execute(
         "INSERT INTO secret_versions (tenant, name, version, readers, colony_only, created_by, created_ns, key_id, "
@@ -87,7 +85,7 @@ def add_version(connection: sqlite3.Connection, tenant: str, info: VersionInfo, 
     )
 
 
-def newest_version(connection: sqlite3.Connection, tenant: str, name: str) -> int:
+def newest_version(connection: Connection, tenant: str, name: str) -> int:
     """The highest version number of a secret; 0 where there is none."""
     return connection.execute(
         "SELECT coalesce(max(version), 0) FROM secret_versions WHERE tenant = ? AND name = ?", (tenant, name)
@@ -95,7 +93,7 @@ def newest_version(connection: sqlite3.Connection, tenant: str, name: str) -> in
 
 
 def revoke_versions(
-    connection: sqlite3.Connection, tenant: str, name: str, version: int | None, agent: str, now_ns: int
+    connection: Connection, tenant: str, name: str, version: int | None, agent: str, now_ns: int
 ) -> list[int]:
     """Destroy key and ciphertext of one version, or of all; the numbers of those that were good until now."""
     rows = connection.execute(
@@ -106,7 +104,7 @@ def revoke_versions(
     return sorted(number for (number,) in rows)
 
 
-def rewrap_all(connection: sqlite3.Connection, key_id: str, rewrap: Callable[[Place, str, bytes], bytes]) -> int:
+def rewrap_all(connection: Connection, key_id: str, rewrap: Callable[[Place, str, bytes], bytes]) -> int:
     """Wrap every data key again, to be under `key_id`; how many there were.
 
     Args:
@@ -123,9 +121,7 @@ def rewrap_all(connection: sqlite3.Connection, key_id: str, rewrap: Callable[[Pl
     return len(changes)
 
 
-def _secrets(
-    connection: sqlite3.Connection, where: str, parameters: tuple[str, ...], limit: int
-) -> Iterator[SecretInfo]:
+def _secrets(connection: Connection, where: str, parameters: tuple[str, ...], limit: int) -> Iterator[SecretInfo]:
     columns = ", ".join(f"v.{column.strip()}" for column in _INFO.split(","))
     rows = connection.execute(
         f"SELECT {columns}, first.created_by, g.versions FROM "  # noqa: S608 - `where` is written in this file

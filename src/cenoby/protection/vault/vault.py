@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import sqlite3
 import string
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -22,6 +21,7 @@ from cenoby.protection.vault.key_ring import KeyRing
 from cenoby.protection.vault.keys import KeySource, MasterKey, VaultError
 from cenoby.protection.vault.rule import SecretNotFound, SecretRefused, check_change, check_mad, check_new, check_read
 from cenoby.store.database import Database
+from cenoby.store.engine import Connection
 
 _ALPHABET = string.ascii_letters + string.digits
 DEFAULT_TENANT = "default"
@@ -213,7 +213,7 @@ class Vault:
         await record(code, {"name": name, "readers": list(readers), "colony_only": colony_only})
         now_ns = self._clock.now_ns()
 
-        def add(connection: sqlite3.Connection) -> VersionInfo:
+        def add(connection: Connection) -> VersionInfo:
             info = VersionInfo(
                 name=name,
                 version=records.newest_version(connection, caller.tenant, name) + 1,
