@@ -109,3 +109,16 @@ def test_the_table_of_commands_imports_nothing_heavy() -> None:
     script = f"import sys, cenoby.cli.main; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_command_acts_as_whom_it_is_told(colony: RunningColony) -> None:
+    """`--token` gives an agent, `--operator` the operator whatever CENOBY_TOKEN says, and both at once are bad input."""
+    token = colony.token("ned", "developer")
+    create = ("token", "create", "--agent", "eli", "--role", "observer")
+    assert colony.cenoby(*create, "--token", token, check=False).returncode == 4
+    assert colony.cenoby(*create, token=token, check=False).returncode == 4
+    for command in (create, ("token", "list"), ("journal", "tail"), ("journal", "verify"), ("status",), ("tools",)):
+        colony.cenoby(*command, "--operator", token=token)
+    both = colony.cenoby("token", "list", "--operator", "--token", token, check=False)
+    assert both.returncode == 2
+    assert "[caller_ambiguous]" in both.stderr

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from cenoby import __version__
 from cenoby.app.data_dir import DataDirUnavailable, find
 from cenoby.kernel.codec import from_json, to_json
-from cenoby.kernel.errors import error_from_wire
+from cenoby.kernel.errors import InvalidInput, error_from_wire
 
 REVISION = "2026-07-28"
 
@@ -91,18 +91,28 @@ class ColonyClient:
         return cast(dict[str, Any], answer)
 
 
-def connect(data: Path, token: str | None = None) -> ColonyClient:
+class CallerAmbiguous(InvalidInput):
+    """A command that was told to act as two callers at once."""
+
+    codes = {"caller_ambiguous": "Both --token and --operator were given; a command acts as one of them."}
+
+
+def connect(data: Path, token: str | None = None, *, operator: bool = False) -> ColonyClient:
     """A client of the colony on this data directory.
 
     Args:
         data: the data directory.
         token: whose calls; CENOBY_TOKEN, then the operator's own where None.
+        operator: the operator's calls, whatever CENOBY_TOKEN says.
 
     Raises:
         DataDirUnavailable: no colony runs there, or the operator's token cannot be read.
+        CallerAmbiguous: `token` and `operator` are both given.
     """
+    if operator and token:
+        raise CallerAmbiguous("caller_ambiguous", CallerAmbiguous.codes["caller_ambiguous"])
     address = find(data)
-    chosen = token or os.environ.get("CENOBY_TOKEN") or _operator_token(data)
+    chosen = _operator_token(data) if operator else token or os.environ.get("CENOBY_TOKEN") or _operator_token(data)
     return ColonyClient(address.url, chosen)
 
 

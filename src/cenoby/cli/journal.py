@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from cenoby.app.data_dir import DataDirUnavailable, find
 from cenoby.cli.colony_client import ColonyClient, connect
 from cenoby.cli.failures import CommandFailed
-from cenoby.cli.options import Config, Data, Json, Token
+from cenoby.cli.options import Config, Data, Json, Operator, Token
 from cenoby.cli.output import Table, print_fields, print_json, print_line
 from cenoby.cli.settings_source import settings_for
 from cenoby.kernel.codec import to_json
@@ -35,10 +35,11 @@ def tail(
     data: Data = None,
     config: Config = None,
     token: Token = None,
+    operator: Operator = False,
     json: Json = False,
 ) -> None:
     """Show the newest records, the newest last."""
-    client = connect(settings_for(data, config).data, token)
+    client = connect(settings_for(data, config).data, token, operator=operator)
     filters = {"agent": agent, "mad": mad, "correlation": correlation, "since": since, "until": until}
     query: dict[str, Any] = {key: value for key, value in filters.items() if value is not None}
     reading, table = _Reading(client, query), Table(_COLUMNS)
@@ -55,10 +56,13 @@ def show(
     data: Data = None,
     config: Config = None,
     token: Token = None,
+    operator: Operator = False,
     json: Json = False,
 ) -> None:
     """Show one record with its payload and its place in the chain."""
-    record = connect(settings_for(data, config).data, token).call("mads.grace.get_record", {"record_id": record_id})
+    record = connect(settings_for(data, config).data, token, operator=operator).call(
+        "mads.grace.get_record", {"record_id": record_id}
+    )
     if json:
         print_json(record)
         return
@@ -67,7 +71,14 @@ def show(
     print_line(to_json(record.get("payload")).decode())
 
 
-def verify(*, data: Data = None, config: Config = None, token: Token = None, json: Json = False) -> None:
+def verify(
+    *,
+    data: Data = None,
+    config: Config = None,
+    token: Token = None,
+    operator: Operator = False,
+    json: Json = False,
+) -> None:
     """Check the whole chain: in the running colony, or in the file where none runs."""
     directory = settings_for(data, config).data
     try:
@@ -75,7 +86,7 @@ def verify(*, data: Data = None, config: Config = None, token: Token = None, jso
     except DataDirUnavailable:
         found = _verify_file(directory)
     else:
-        found = connect(directory, token).call("mads.grace.verify_journal", timeout=3600)
+        found = connect(directory, token, operator=operator).call("mads.grace.verify_journal", timeout=3600)
     if json:
         print_json(found)
     else:

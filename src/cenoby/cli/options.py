@@ -14,3 +14,7 @@ Token = Annotated[
     str | None,
     Parameter(name="--token", help="Act with this token instead of the operator's (or set CENOBY_TOKEN)."),
 ]
+Operator = Annotated[
+    bool,
+    Parameter(name="--operator", negative="", help="Act as the operator, whatever CENOBY_TOKEN says."),
+]

@@ -5,14 +5,21 @@ from __future__ import annotations
 from typing import Any, cast
 
 from cenoby.cli.colony_client import connect
-from cenoby.cli.options import Config, Data, Json, Token
+from cenoby.cli.options import Config, Data, Json, Operator, Token
 from cenoby.cli.output import print_fields, print_json, print_line, print_table
 from cenoby.cli.settings_source import settings_for
 
 
-def status(*, data: Data = None, config: Config = None, token: Token = None, json: Json = False) -> None:
+def status(
+    *,
+    data: Data = None,
+    config: Config = None,
+    token: Token = None,
+    operator: Operator = False,
+    json: Json = False,
+) -> None:
     """Show the colony: its MADs, their mailboxes, the journal's head and the protections that hold."""
-    state = connect(settings_for(data, config).data, token).call("mads.grace.status")
+    state = connect(settings_for(data, config).data, token, operator=operator).call("mads.grace.status")
     if json:
         print_json(state)
         return

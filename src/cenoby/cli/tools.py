@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 from cyclopts import Parameter
 
 from cenoby.cli.colony_client import ColonyClient, connect
-from cenoby.cli.options import Config, Data, Json, Token
+from cenoby.cli.options import Config, Data, Json, Operator, Token
 from cenoby.cli.output import print_json, print_table
 from cenoby.cli.settings_source import settings_for
 from cenoby.kernel.codec import CodecError, from_json
@@ -32,9 +32,16 @@ class ArgumentsInvalid(InvalidInput):
     codes = {"arguments_unreadable": "The file after the @ is not there, may not be read, or is no text in UTF-8."}
 
 
-def tools(*, data: Data = None, config: Config = None, token: Token = None, json: Json = False) -> None:
+def tools(
+    *,
+    data: Data = None,
+    config: Config = None,
+    token: Token = None,
+    operator: Operator = False,
+    json: Json = False,
+) -> None:
     """List the tools that the caller's roles allow."""
-    found = _all_tools(connect(settings_for(data, config).data, token))
+    found = _all_tools(connect(settings_for(data, config).data, token, operator=operator))
     if json:
         print_json(found)
         return
@@ -48,11 +55,12 @@ def call(
     data: Data = None,
     config: Config = None,
     token: Token = None,
+    operator: Operator = False,
     json: Json = False,
 ) -> None:
     """Call one tool and print its result as JSON; a value in `key=value` is JSON unless the tool wants text."""
     del json  # The result is JSON either way; the option is there because every command that prints has it.
-    client = connect(settings_for(data, config).data, token)
+    client = connect(settings_for(data, config).data, token, operator=operator)
     print_json(client.call(tool, _arguments([arguments, *pairs], lambda: _input_schema(client, tool))))
 
 
