@@ -26,6 +26,7 @@ from cenoby.colony.invocation import Call, Invocation, Outcome
 from cenoby.colony.mad import Mad
 from cenoby.colony.pipeline import Pipeline
 from cenoby.colony.stages import Ports
+from cenoby.colony.supervisor import Supervisor
 from cenoby.colony.tool import tool
 from cenoby.kernel.clock import ManualClock, iso_time
 from cenoby.kernel.settings import Settings
@@ -121,6 +122,7 @@ async def world(fresh_database: Path, tmp_path: Path) -> AsyncIterator[World]:
         metrics=Metrics(),
         recorder=Recorder(100, clock),
     )
+    supervisor = Supervisor(ports.host, settings.supervision, clock, lambda change: None)
     grace = Grace(
         about=About("main", "main-1", "1.2.3", clock.now_ns(), lambda: {"landlock": "ABI 4"}),
         host=ports.host,
@@ -129,15 +131,16 @@ async def world(fresh_database: Path, tmp_path: Path) -> AsyncIterator[World]:
         approvals=ports.approvals,
         ledger=ports.ledger,
         breakers=ports.breakers,
+        supervisor=supervisor,
         roles=roles,
         recorder=ports.recorder,
         metrics=ports.metrics,
         clock=clock,
     )
-    for mad in (grace, Ops()):
-        await ports.host.add(mad)
+    for make in (lambda: grace, Ops):
+        await supervisor.start(make)
     yield World(Pipeline(ports), ports, clock)
-    await ports.host.stop()
+    await supervisor.stop()
     await bus.close()
     await database.close()
 
@@ -156,13 +159,14 @@ async def test_status_shows_what_runs(world: World) -> None:
     )
     assert status["calls"] == {"ok": 1, "refused": 1}
     assert status["protections"] == {"landlock": "ABI 4"}
-    assert {mad["name"]: mad["tools"] for mad in status["mads"]} == {"grace": 17, "ops": 2}
+    assert {mad["name"]: mad["tools"] for mad in status["mads"]} == {"grace": 21, "ops": 2}
     assert next(mad for mad in status["mads"] if mad["name"] == "grace")["running"] == 1
     assert (await world.ports.journal.get(status["journal"]["id"])) is not None
 
 
 OPERATORS_ONLY = [
     "list_agents", "create_token", "list_tokens", "revoke_token", "approve", "deny", "open_circuit", "close_circuit",
+    "pause_mad", "resume_mad", "restart_mad", "kill_mad",
 ]  # fmt: skip
 READERS = ["list_records", "get_record", "verify_journal", "list_spans", "usage"]
 
@@ -177,6 +181,10 @@ async def test_a_developer_has_no_admin_tools(world: World, name: str) -> None:
         "approve": {"approval_id": "x"},
         "open_circuit": {"circuit": "mad:ops", "reason": "x"},
         "close_circuit": {"circuit": "mad:ops"},
+        "pause_mad": {"mad": "ops", "reason": "x"},
+        "resume_mad": {"mad": "ops"},
+        "restart_mad": {"mad": "ops", "reason": "x"},
+        "kill_mad": {"mad": "ops", "reason": "x"},
         "deny": {"approval_id": "x"},
     }
     assert await world.code("developer", name, arguments.get(name)) == "action_not_allowed"
@@ -386,7 +394,7 @@ async def test_only_tools_that_the_caller_may_use_are_found(world: World) -> Non
     }
     assert (await world.call("developer", "find_tools", {"query": "deploy release customers"}))["tools"] == []
     everything = (await world.call("operator", "find_tools", {"limit": 100}))["tools"]
-    assert len(everything) == 19
+    assert len(everything) == 23
 
 
 async def test_usage_shows_costs_against_budgets(world: World) -> None:

@@ -28,6 +28,7 @@ from cenoby.colony.mad import Mad
 from cenoby.colony.mailbox import MailboxState
 from cenoby.colony.pipeline import Pipeline
 from cenoby.colony.stages import Ports
+from cenoby.colony.supervisor import MadChange, Supervisor
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.errors import CenobyError
 from cenoby.kernel.settings import Settings
@@ -92,7 +93,7 @@ async def open_colony(settings: Settings, clock: Clock) -> AsyncGenerator[Colony
         lines = configure_logging(settings.telemetry, redactor.text, clock=clock)
         stack.callback(lines.close)
         parts = await _parts(settings, clock, redactor, stack)
-        stack.push_async_callback(parts.ports.host.stop)
+        stack.push_async_callback(parts.supervisor.stop)
         for name in settings.mads:
             await _host(parts, name)
         parts.ports.approvals.verify_settings()
@@ -124,6 +125,7 @@ async def _parts(settings: Settings, clock: Clock, redactor: Redactor, stack: As
         settings=settings,
         ports=ports,
         pipeline=Pipeline(ports),
+        supervisor=Supervisor(host, settings.supervision, clock, partial(_mad_changed, journal)),
         database=database,
         bus=bus,
         vault=await _vault(settings, clock, database, journal),
@@ -167,18 +169,19 @@ async def _ports(
 
 
 def _circuit_changed(journal: Journal, view: BreakerView) -> None:
-    if view.state is CircuitState.HALF_OPEN:
-        return
-    entry = Entry(
-        kind="event",
-        tenant="",
-        agent="",
-        correlation="",
-        code=f"circuit_{view.state}",
-        payload={"circuit": view.name, "reason": view.reason, "failures": view.failures},
-    )
-    _log.warning(entry.code, circuit=view.name, reason=view.reason)
-    # The call that met the failure does not wait for this record.
+    if view.state is not CircuitState.HALF_OPEN:
+        payload = {"circuit": view.name, "reason": view.reason, "failures": view.failures}
+        _note(journal, f"circuit_{view.state}", payload)
+
+
+def _mad_changed(journal: Journal, change: MadChange) -> None:
+    _note(journal, change.code, {"mad": change.mad, "reason": change.reason, "restarts": change.restarts})
+
+
+def _note(journal: Journal, code: str, payload: dict[str, Any]) -> None:
+    _log.warning(code, **payload)
+    entry = Entry(kind="event", tenant="", agent="", correlation="", code=code, payload=payload)
+    # What led to it does not wait for this record.
     task = asyncio.ensure_future(journal.append(entry))
     _records_under_way.add(task)
     task.add_done_callback(_recorded)
@@ -187,7 +190,7 @@ def _circuit_changed(journal: Journal, view: BreakerView) -> None:
 def _recorded(task: asyncio.Task[RecordRef]) -> None:
     _records_under_way.discard(task)
     if not task.cancelled() and (error := task.exception()):
-        _log.error("circuit_not_recorded", reason=str(error))
+        _log.error("event_not_recorded", reason=str(error))
 
 
 def _recorder(settings: Settings, clock: Clock, node: str, stack: AsyncExitStack) -> Recorder:
@@ -238,9 +241,14 @@ def _of_mailboxes(states: Callable[[], Mapping[str, MailboxState]], field: str) 
 
 async def _host(parts: Parts, name: str) -> None:
     mad: Mad | None = None
-    try:
+
+    def make() -> Mad:
+        nonlocal mad
         mad = make_mad(name, parts)
-        await parts.ports.host.add(mad)
+        return mad
+
+    try:
+        await parts.supervisor.start(make)
     except CenobyError:
         raise
     except (Exception, SystemExit) as error:

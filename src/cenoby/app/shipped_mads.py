@@ -15,6 +15,7 @@ from cenoby.colony.invocation import Invocation
 from cenoby.colony.mad import Grants, Mad
 from cenoby.colony.pipeline import Pipeline
 from cenoby.colony.stages import Ports
+from cenoby.colony.supervisor import Supervisor
 from cenoby.kernel.envelope import Envelope
 from cenoby.kernel.ids import new_id
 from cenoby.kernel.settings import Settings
@@ -31,6 +32,7 @@ class Parts:
     settings: Settings
     ports: Ports
     pipeline: Pipeline
+    supervisor: Supervisor
     database: Database
     bus: MessageBus
     vault: Vault
@@ -97,6 +99,7 @@ def _grace(parts: Parts) -> Mad:
         approvals=ports.approvals,
         ledger=ports.ledger,
         breakers=ports.breakers,
+        supervisor=parts.supervisor,
         roles=ports.roles,
         recorder=ports.recorder,
         metrics=ports.metrics,

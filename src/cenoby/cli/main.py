@@ -61,6 +61,15 @@ journal.command(
 )
 app.command(journal)
 
+mad = App(name="mad", help="The life of one MAD while the rest serves: pause, resume, restart, kill.")
+mad.command("cenoby.cli.mad:pause", help="Let the calls of a MAD wait until it is resumed; those under way go on.")
+mad.command("cenoby.cli.mad:resume", help="Serve the calls of a paused MAD again.")
+mad.command(
+    "cenoby.cli.mad:restart", help="Make a MAD anew, also one that was killed or failed; its calls wait meanwhile."
+)
+mad.command("cenoby.cli.mad:kill", help="Stop a MAD at once; its tools refuse with the reason until it is restarted.")
+app.command(mad)
+
 config = App(name="config", help="The settings: what is allowed, what is in force, whether a file is right.")
 config.command("cenoby.cli.config:schema", help="Print the JSON Schema of the settings file.")
 config.command("cenoby.cli.config:show", help="Print the settings in force, defaults included.")

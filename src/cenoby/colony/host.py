@@ -22,6 +22,7 @@ from cenoby.kernel.settings import MailboxSettings
 from cenoby.telemetry.logs import get_logger
 
 _log = get_logger("colony.host")
+_DRAIN_SECONDS = 5.0
 
 EVENTS = {
     "tool_call.v1": "On `<colony>.mad.<mad>`: run one tool for an invocation that is under way on this node.",
@@ -76,6 +77,7 @@ class Host:
         self._watchers: dict[str, Mailbox] = {}
         self._subscriptions: dict[str, Subscription] = {}
         self._live: dict[str, Invocation] = {}
+        self._started: set[str] = set()
 
     async def add(self, mad: Mad) -> None:
         """Start a MAD and take calls for it; listeners of `<colony>.tools` hear of it.
@@ -86,10 +88,9 @@ class Host:
         """
         if mad.name in self._mads:
             raise ValueError(f"a MAD named {mad.name!r} is hosted already")
-        tools = tools_of(mad, mad.name)
-        for tool in tools:
-            tool.verify()
+        tools = _verified_tools(mad)
         await mad.start()
+        self._started.add(mad.name)
         self._mads[mad.name] = mad
         self._mailboxes[mad.name] = Mailbox(mad.name, self._mailbox_settings, self._clock)
         watchers = self._mailbox_settings.model_copy(update={"concurrency": self._mailbox_settings.watchers})
@@ -104,8 +105,57 @@ class Host:
         await self._subscriptions.pop(name).close()
         self._tools = {key: tool for key, tool in self._tools.items() if tool.mad != name}
         del self._mailboxes[name], self._watchers[name]
-        await mad.stop()
+        if name in self._started:
+            self._started.discard(name)
+            await mad.along.stop()
+            await mad.stop()
         await self._tools_changed(name)
+
+    def hold(self, name: str) -> None:
+        """Let the calls of a MAD wait in its mailbox; those at work go on."""
+        self._mailboxes[name].hold()
+        self._watchers[name].hold()
+
+    def release(self, name: str) -> None:
+        """Serve a MAD's calls again, those that waited first."""
+        self._mailboxes[name].release()
+        self._watchers[name].release()
+
+    async def replace(self, mad: Mad) -> None:
+        """Put a new instance in the place of the hosted one, whose mailbox it takes over; the mailbox is held.
+
+        Raises:
+            TypeError: one of its tools cannot be published.
+            Exception: what starting it raised; then no instance runs.
+        """
+        tools = _verified_tools(mad)
+        await self._watchers[mad.name].empty(0)
+        await self._mailboxes[mad.name].empty(_DRAIN_SECONDS)
+        await self._end(mad.name)
+        await mad.start()
+        self._started.add(mad.name)
+        self._mads[mad.name] = mad
+        others = {key: tool for key, tool in self._tools.items() if tool.mad != mad.name}
+        self._tools = others | {tool.name: tool for tool in tools}
+        await self._tools_changed(mad.name)
+
+    async def take_down(self, name: str, reason: str) -> None:
+        """Stop a MAD at once: its calls end as `mad_stopped`, and all others are refused with the reason."""
+        for mailbox in (self._watchers[name], self._mailboxes[name]):
+            mailbox.take_down(reason)
+            await mailbox.empty(0)
+        await self._end(name)
+
+    async def _end(self, name: str) -> None:
+        if name not in self._started:
+            return
+        self._started.discard(name)
+        mad = self._mads[name]
+        await mad.along.stop()
+        try:
+            await asyncio.wait_for(mad.stop(), _DRAIN_SECONDS)
+        except Exception:  # noqa: BLE001 - the border to a MAD's code: what is broken may not stop cleanly either
+            _log.exception("mad_stop_failed", mad=name)
 
     async def stop(self) -> None:
         """Stop all MADs, the last started first."""
@@ -203,7 +253,8 @@ class Host:
 
         async def work() -> ToolReply:
             invocation.began = True
-            return await _run(tool, invocation)
+            # Looked up again: while the call waited, the MAD may have been made anew.
+            return await _run(self.tool(order.tool), invocation)
 
         mailbox = (self._watchers if tool.says.waits else self._mailboxes)[tool.mad]
         return await mailbox.run(envelope.priority, work)
@@ -220,6 +271,13 @@ class Host:
                 payload={"mad": mad},
             )
         )
+
+
+def _verified_tools(mad: Mad) -> list[Tool]:
+    tools = tools_of(mad, mad.name)
+    for tool in tools:
+        tool.verify()
+    return tools
 
 
 async def _run(tool: Tool, invocation: Invocation) -> ToolReply:

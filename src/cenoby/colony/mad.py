@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
 from cenoby.access.actions import require_action
+from cenoby.colony.along import Along
 from cenoby.colony.invocation import ClientChannel
 from cenoby.kernel.clock import Clock
 
@@ -127,6 +129,11 @@ class Mad:
     name: ClassVar[str]
     summary: ClassVar[str] = ""
     events: ClassVar[Mapping[str, str]] = {}
+
+    @cached_property
+    def along(self) -> Along:
+        """What runs beside the calls while this MAD is hosted: `self.along.run(coroutine, name)`."""
+        return Along()
 
     @classmethod
     def create(cls, grants: Grants) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,6 +20,9 @@ _AGEING_NS = 2_000_000_000
 """A message that waited this long counts as one lane better, so that bulk work is served at last."""
 
 
+_LAST_SECONDS = 2.0
+
+
 @dataclass(frozen=True, slots=True)
 class MailboxState:
     """What `status` shows of a mailbox: calls under way, calls waiting, and how many were turned away."""
@@ -26,6 +30,28 @@ class MailboxState:
     running: int
     waiting: int
     refused: int
+
+
+class _Work:
+    """A call at work, in whose task another one may cut it off."""
+
+    __slots__ = ("_before", "_cut", "_task")
+
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "calls are made in tasks"
+        self._task = task
+        self._before = task.cancelling()
+        self._cut = False
+
+    def cut_off(self) -> None:
+        if not self._cut:
+            self._cut = True
+            self._task.cancel()
+
+    def was_cut_off(self) -> bool:
+        """Whether it was us; False where the caller gave up as well."""
+        return self._cut and self._task.uncancel() <= self._before
 
 
 class Mailbox:
@@ -44,6 +70,10 @@ class Mailbox:
         self._running = 0
         self._waiting = 0
         self._refused = 0
+        self._open = True
+        self._down = ""
+        self._at_work: set[_Work] = set()
+        self._idle: asyncio.Event | None = None
 
     def state(self) -> MailboxState:
         return MailboxState(self._running, self._waiting, self._refused)
@@ -52,19 +82,68 @@ class Mailbox:
         """Do `work` when its turn comes.
 
         Raises:
-            ColonyUnavailable: as many calls wait already as may.
+            ColonyUnavailable: as many calls wait already as may; the MAD is down; or it was stopped under the call.
         """
-        if self._running < self._concurrency and not self._waiting:
+        if self._open and self._running < self._concurrency and not self._waiting:
             self._running += 1
         else:
             await self._wait(priority)
+        place = _Work()
+        self._at_work.add(place)
         try:
             return await work()
+        except asyncio.CancelledError:
+            if place.was_cut_off():
+                raise ColonyUnavailable(
+                    "mad_stopped", f"{self._mad} was stopped during the call; its work may be done in part."
+                ) from None
+            raise
         finally:
+            self._at_work.discard(place)
             self._running -= 1
+            if self._idle is not None and not self._running:
+                self._idle.set()
             self._wake()
 
+    def hold(self) -> None:
+        """Let calls wait, until `release`."""
+        self._open = False
+
+    def release(self) -> None:
+        """Serve what waits, and what comes."""
+        self._open, self._down = True, ""
+        self._wake()
+
+    async def empty(self, seconds: float) -> None:
+        """Wait until no call is at work; what is after `seconds` is cut off. What waits goes on waiting."""
+        await self._until_idle(seconds)
+        for place in self._at_work:
+            place.cut_off()
+        await self._until_idle(_LAST_SECONDS)
+
+    def take_down(self, reason: str) -> None:
+        """Refuse what waits and what comes, until `release`."""
+        self._open, self._down = False, reason
+        for lane in self._lanes.values():
+            for _, turn in lane:
+                if not turn.done():
+                    turn.set_exception(self._refusal())
+            lane.clear()
+        self._waiting = 0
+
+    async def _until_idle(self, seconds: float) -> None:
+        if self._running:
+            self._idle = asyncio.Event()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), seconds)
+            self._idle = None
+
+    def _refusal(self) -> ColonyUnavailable:
+        return ColonyUnavailable("mad_down", self._down)
+
     async def _wait(self, priority: Priority) -> None:
+        if self._down:
+            raise self._refusal()
         if self._waiting >= self._depth:
             self._refused += 1
             raise ColonyUnavailable(
@@ -90,7 +169,7 @@ class Mailbox:
             raise
 
     def _wake(self) -> None:
-        while self._waiting and self._running < self._concurrency:
+        while self._open and self._waiting and self._running < self._concurrency:
             _, turn = self._best_lane().popleft()
             self._waiting -= 1
             # One that gave up in this very turn of the loop is passed over.

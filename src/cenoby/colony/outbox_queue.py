@@ -81,7 +81,9 @@ class OutboxWorker:
                 except StoreUnavailable as error:
                     _log.warning("outbox cannot be read", extra={"queue": self.queue, "reason": error.message})
             for one in taken:
-                self._held[asyncio.create_task(self._do(one), name=f"work:{self.queue}")] = one
+                task = asyncio.create_task(self._do(one), name=f"work:{self.queue}")
+                self._held[task] = one
+                task.add_done_callback(self._let_go)
             if len(taken) < room or not room:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self.wake.wait(), _LOOK_SECONDS)
@@ -99,9 +101,10 @@ class OutboxWorker:
             await self._end(taken, error, again_ns=again_ns if taken.deliveries < self._max_deliveries else None)
         else:
             await self._acknowledge(taken)
-        finally:
-            self._held.pop(asyncio.current_task(), None)  # pyright: ignore[reportArgumentType] - it is a task
-            self.wake.set()
+
+    def _let_go(self, task: asyncio.Task[None]) -> None:
+        del self._held[task]
+        self.wake.set()
 
     async def _acknowledge(self, taken: Taken) -> None:
         try:

@@ -125,6 +125,21 @@ class BreakerSettings(Section):
     """Calls let through at once to see whether it works again."""
 
 
+class SupervisionSettings(Section):
+    """What becomes of a MAD whose own work breaks: it is made anew, and given up when that happens too often."""
+
+    restarts: Count = 5
+    """Restarts within `within` seconds after which it stays down until a person restarts it."""
+    within: Seconds = 60
+    """Seconds that `restarts` are counted over."""
+    backoff: Seconds = 0.1
+    """Seconds before the first restart, doubled for each further one and spread by chance."""
+    longest_backoff: Seconds = 10
+    """Most seconds before a restart."""
+    recycle_after: Seconds | None = None
+    """Seconds after which a MAD is made anew on purpose; never where null."""
+
+
 class BusSecuritySettings(Section):
     """How a bus that faces a network is encrypted and who we are there."""
 
@@ -252,6 +267,7 @@ class Settings(Section):
     """URL of the message bus: `memory://`, `nats://host:4222` or `redis://host:6379/0` (`tls://`, `rediss://`)."""
     bus_security: BusSecuritySettings = BusSecuritySettings()
     breaker: BreakerSettings = BreakerSettings()
+    supervision: SupervisionSettings = SupervisionSettings()
     mads: list[str] = ["rogers", "fiedler", "turing", "grace", "marco"]
     """MADs: shipped names, entry points of `cenoby.mads`, `module:Class`, or `file.py:Class` beside the settings."""
     roles: dict[str, list[str]] = {}

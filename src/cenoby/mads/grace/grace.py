@@ -16,11 +16,13 @@ from cenoby.colony.breaker import Breakers
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad, ResourceKind
+from cenoby.colony.supervisor import Supervisor
 from cenoby.colony.tool import CallInvalid, Tool, tool
 from cenoby.kernel.clock import Clock, iso_time
 from cenoby.kernel.envelope import Priority
 from cenoby.mads.grace import views
 from cenoby.mads.grace.circuit_tools import CircuitTools
+from cenoby.mads.grace.mad_tools import MadTools
 from cenoby.mads.grace.records import (
     RecordDetail,
     RecordPage,
@@ -42,13 +44,13 @@ AgentName = Annotated[str, Field(description="Name of the agent.", min_length=1,
 Reason = Annotated[str, Field(description="Why; the asking agent and the journal get it.", max_length=2000)]
 
 
-class Grace(CircuitTools, Mad):
+class Grace(CircuitTools, MadTools, Mad):
     """Shows the colony to whoever runs or checks it, and takes their decisions.
 
     Args:
         about: names and start of this colony.
         host: the MADs and tools of this node.
-        journal, identities, approvals, ledger, breakers, recorder, metrics: what she shows and acts on.
+        journal, identities, approvals, ledger, breakers, supervisor, recorder, metrics: what she shows and acts on.
         roles: which tools a caller may find.
         clock: the time.
     """
@@ -72,6 +74,7 @@ class Grace(CircuitTools, Mad):
         approvals: Approvals,
         ledger: Ledger,
         breakers: Breakers,
+        supervisor: Supervisor,
         roles: RoleTable,
         recorder: Recorder,
         metrics: Metrics,
@@ -84,6 +87,7 @@ class Grace(CircuitTools, Mad):
         self._approvals = approvals
         self._ledger = ledger
         self._breakers = breakers
+        self._supervisor = supervisor
         self._roles = roles
         self._recorder = recorder
         self._metrics = metrics
@@ -322,6 +326,7 @@ class Grace(CircuitTools, Mad):
                 waiting=states[mad.name].waiting,
                 refused=states[mad.name].refused,
                 summary=mad.summary,
+                **self.standing(mad.name),
             )
             for mad in self._host.mads
         ]

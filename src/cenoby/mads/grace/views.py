@@ -43,6 +43,10 @@ class MadView:
     waiting: int
     refused: int
     summary: str
+    state: str
+    """running, paused, restarting, killed or failed."""
+    reason: str
+    restarts: int
 
 
 @dataclass(frozen=True, slots=True)
