@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from cenoby.bus.contract import BusInvalid, MessageBus
 from cenoby.bus.memory import MemoryBus
+from cenoby.bus.work import WorkQueue
 from cenoby.kernel.clock import Clock, SystemClock
 from cenoby.kernel.settings import BusSecuritySettings
 from cenoby.telemetry.recorder import CallTrace
@@ -59,3 +60,25 @@ async def connect_bus(
     if options or codec not in ([], ["msgpack"]):
         raise BusInvalid("bus_url_invalid", f"{url}: the one option of memory:// is codec=msgpack.")
     return MemoryBus(clock=clock, codec=bool(codec), record=record)
+
+
+async def connect_work(
+    url: str, *, clock: Clock | None = None, security: BusSecuritySettings = _OPEN
+) -> WorkQueue | None:
+    """The queues of durable work at the broker that `url` names; None where that transport keeps none.
+
+    Args:
+        url: the setting `bus`.
+        clock: tells the wall time.
+        security: who we are at a broker, and how the way there is encrypted.
+
+    Raises:
+        BusInvalid: bus_url_invalid, bus_insecure, bus_refused.
+        BusUnavailable: bus_disconnected.
+    """
+    if urlsplit(url).scheme in ("redis", "rediss"):
+        from cenoby.bus.redis_address import redis_address
+        from cenoby.bus.redis_work import RedisWork
+
+        return await RedisWork.connect(redis_address(url, security), clock=clock)
+    return None

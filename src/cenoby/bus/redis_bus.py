@@ -20,8 +20,6 @@ from collections.abc import Callable, Coroutine
 from itertools import count
 from typing import Any
 
-from redis.exceptions import ResponseError
-
 from cenoby.bus.contract import DEFAULT_DEPTH, BusUnavailable, Handler, check_subject
 from cenoby.bus.delivery import CLOSE_SECONDS, LocalSubscription, delivery_trace
 from cenoby.bus.redis_address import RETRY_SECONDS, RedisAddress
@@ -217,7 +215,7 @@ class RedisBus:
         """Do what is done again or undone by itself anyhow."""
         try:
             await chore
-        except (CenobyError, ResponseError) as error:
+        except CenobyError as error:
             _log.debug("redis bus chore failed: %s", error)
 
     def _soon(self, chore: Coroutine[Any, Any, None]) -> None:
@@ -268,7 +266,7 @@ class RedisBus:
             try:
                 await self._commands.call(*command, "i", request_id, "a", reply)
                 return
-            except (CenobyError, ResponseError) as error:
+            except CenobyError as error:
                 if not tries_left or self._closed:
                     _log.warning("an answer could not be sent: %s", error)
                     return

@@ -173,10 +173,8 @@ class Lane:
 class Commands:
     """Commands of many tasks over one connection."""
 
-    def __init__(self, address: RedisAddress, clock: Clock) -> None:
-        self.lane = Lane(
-            address, clock, "commands", opened=lambda: None, received=self._receive, lost=self._lose_connection
-        )
+    def __init__(self, address: RedisAddress, clock: Clock, opened: Callable[[], None] = lambda: None) -> None:
+        self.lane = Lane(address, clock, "commands", opened=opened, received=self._receive, lost=self._lose_connection)
         self._clock = clock
         self._answers: deque[asyncio.Future[Any]] = deque()
         self._closed = False
@@ -189,23 +187,33 @@ class Commands:
         Raises:
             BusUnavailable: bus_disconnected (it may be done or not), bus_closed.
             BusInvalid: bus_refused: a right is missing.
-            ResponseError: whatever else the server says no to.
         """
+        try:
+            return await self._call(*command)
+        except ResponseError as error:
+            raise self._no(error) from error
+
+    async def run(self, script: Script, *arguments: Any) -> Any:
+        """What a script returns; raises as `call`."""
+        try:
+            return await self._call("EVALSHA", script.sha, 0, *arguments)
+        except NoScriptError:
+            return await self.call(*script.command(*arguments))
+        except ResponseError as error:
+            raise self._no(error) from error
+
+    async def _call(self, *command: Any) -> Any:
         await self._wait_up()
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._answers.append(answer)
         self.lane.post(*command)
-        try:
-            return await answer
-        except ResponseError as error:
-            raise self.lane.address.refusal(error) or error from None
+        return await answer
 
-    async def run(self, script: Script, *arguments: Any) -> Any:
-        """What a script returns; as `call`."""
-        try:
-            return await self.call("EVALSHA", script.sha, 0, *arguments)
-        except NoScriptError:
-            return await self.call(*script.command(*arguments))
+    def _no(self, error: ResponseError) -> CenobyError:
+        # What is no refusal passes: no memory left, no disk, a replica that takes no writes.
+        return self.lane.address.refusal(error) or BusUnavailable(
+            "bus_disconnected", f"{self.lane.address.shown} does not take it now ({error}).", retry_after=RETRY_SECONDS
+        )
 
     def tell(self, *command: Any) -> None:
         """Send a command whose answer nobody needs; nothing is sent while the connection is broken."""
