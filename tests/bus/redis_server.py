@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import socket
@@ -12,21 +11,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import pytest
+from tests.conftest import missing, needs_service
 
 SHARED = "redis://127.0.0.1:6379/0"
-_REQUIRED = {"all", "redis"} & set(os.environ.get("CENOBY_TEST_REQUIRE", "").split(","))
 
 
 def needs_redis(url: str = SHARED) -> str:
-    """`url`, or a skip that says that nobody answers there (a failure in CI)."""
-    parts = urlsplit(url)
-    try:
-        socket.create_connection((parts.hostname, parts.port or 6379), timeout=2).close()
-    except OSError as error:
-        _missing(f"no Redis at {url} ({error})")
+    """`url`, or a skip that says that nobody answers there (a failure where it is required)."""
+    assert url == SHARED
+    needs_service("redis")
     return url
 
 
@@ -72,21 +66,15 @@ def private_redis(folder: Path, *options: str) -> Iterator[PrivateRedis]:
     """A server on a free port with these command-line options; nothing is kept unless they say so."""
     program = shutil.which("redis-server")
     if program is None:
-        _missing("redis-server is not installed")
+        missing("redis", "redis-server is not installed")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     listen = [] if "--tls-port" in options else ["--port", str(port)]
-    command = [str(program), "--bind", "127.0.0.1", *listen, "--dir", str(folder), "--save", ""]
+    command = [program, "--bind", "127.0.0.1", *listen, "--dir", str(folder), "--save", ""]
     server = PrivateRedis([*command, *(one.replace("PORT", str(port)) for one in options)], folder, port)
     server.start()
     try:
         yield server
     finally:
         server.kill()
-
-
-def _missing(what: str) -> None:
-    if _REQUIRED:
-        pytest.fail(f"{what}, and CENOBY_TEST_REQUIRE asks for it")
-    pytest.skip(what)

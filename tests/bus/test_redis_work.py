@@ -177,6 +177,15 @@ async def test_durability_is_what_the_server_is_configured_for(
             assert work.durability == expected
 
 
+async def reachable(work: WorkQueue, queue: str) -> bool:
+    try:
+        await work.depth(queue)
+    except BusUnavailable as error:
+        assert error.retry_after
+        return False
+    return True
+
+
 async def test_work_outlasts_a_killed_server(tmp_path: Path, queue: str) -> None:
     """With appendfsync always, what was acknowledged is done once the server is back, and what was done stays done."""
     hands, done = Hands(), Hands()
@@ -201,6 +210,7 @@ async def test_work_outlasts_a_killed_server(tmp_path: Path, queue: str) -> None
             # It ends while the server is away; that is told when it is back.
             hands.open.set()
             server.start()
+            await until(lambda: reachable(work, queue))
             await empty(work, queue)
             assert not await work.put(sent[0])
             assert await work.depth(f"{queue}.done") == 0
