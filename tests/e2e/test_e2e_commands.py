@@ -112,7 +112,7 @@ def test_the_table_of_commands_imports_nothing_heavy() -> None:
 
 
 def test_a_command_acts_as_whom_it_is_told(colony: RunningColony) -> None:
-    """`--token` gives an agent, `--operator` the operator whatever CENOBY_TOKEN says, and both at once are bad input."""
+    """`--token` gives an agent, `--operator` the operator whatever CENOBY_TOKEN says, and both are bad input."""
     token = colony.token("ned", "developer")
     create = ("token", "create", "--agent", "eli", "--role", "observer")
     assert colony.cenoby(*create, "--token", token, check=False).returncode == 4

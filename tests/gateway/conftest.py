@@ -32,12 +32,12 @@ from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.envelope import Envelope
 from cenoby.kernel.ids import new_id
 from cenoby.kernel.settings import Settings
-from cenoby.mads.conformance import Conformance
 from cenoby.protection.redact import Redactor
 from cenoby.store.database import Database
 from cenoby.store.journal import Entry, Journal, RecordRef
 from cenoby.telemetry.metrics import Metrics
 from cenoby.telemetry.recorder import Recorder
+from tests.conformance.fixture_mad import Conformance
 
 STATELESS = "2026-07-28"
 HANDSHAKE = "2025-11-25"
@@ -193,11 +193,8 @@ async def _standing(data: Path, settings: Settings) -> AsyncIterator[Stand]:
         )
         stand = Stand(0, host, bus, journal, gateway, probe, tokens, ports.metrics, ports)
 
-        async def announce(lists: str) -> None:
-            await stand.changed(lists)
-
         await host.add(probe)
-        await host.add(Conformance(announce))
+        await host.add(Conformance(stand.changed))
         await stack.enter_async_context(gateway.running())
         bound = await stack.enter_async_context(serve(gateway, "127.0.0.1", 0, settings.gateway, drain=gateway.drain))
         stand.port = bound.port

@@ -17,6 +17,7 @@ from mcp.shared.exceptions import MCPError
 
 from cenoby.colony.invocation import ClientChannel
 from cenoby.colony.mad import Mad, Prompt
+from tests.conformance import fixture_mad
 from tests.conftest import RunningColony
 
 NAME = "test_prompt_with_arguments"
@@ -48,7 +49,7 @@ async def test_prompts_are_authorised_recorded_and_redacted(
     start_colony: Callable[..., AbstractContextManager[RunningColony]],
 ) -> None:
     """Whoever lacks a prompt's capability is shown and given none; whoever has it leaves a redacted record."""
-    with start_colony(settings="mads: [grace, conformance]") as colony:
+    with start_colony(settings=f'mads: [grace, "{fixture_mad.__file__}:Conformance"]') as colony:
         async with client_of(colony, colony.token("paul", "auditor")) as auditor:
             assert (await auditor.list_prompts()).prompts == []
             asked: list[Callable[[], Awaitable[Any]]] = [

@@ -12,12 +12,10 @@ from cenoby.access.principals import Principal
 from cenoby.app.mad_loading import load_mad_class
 from cenoby.bus.contract import MessageBus
 from cenoby.colony.invocation import Invocation
-from cenoby.colony.mad import Grants, Mad
+from cenoby.colony.mad import Grants, ListName, Mad
 from cenoby.colony.pipeline import Pipeline
 from cenoby.colony.stages import Ports
 from cenoby.colony.supervisor import Supervisor
-from cenoby.kernel.envelope import Envelope
-from cenoby.kernel.ids import new_id
 from cenoby.kernel.settings import Settings
 from cenoby.protection.egress import EgressGuard
 from cenoby.protection.vault.vault import Vault
@@ -113,32 +111,12 @@ def _marco(parts: Parts) -> Mad:
     return Marco(egress=parts.egress, sandbox=parts.sandbox)
 
 
-def _conformance(parts: Parts) -> Mad:
-    from cenoby.mads.conformance import Conformance
-
-    async def announce(what: str) -> None:
-        await parts.bus.publish(
-            Envelope(
-                id=new_id(),
-                tenant="",
-                correlation="",
-                sender=Conformance.name,
-                recipient=f"{parts.settings.colony}.tools",
-                event="tools_changed.v1",
-                payload={"mad": Conformance.name, "lists": [what]},
-            )
-        )
-
-    return Conformance(announce)
-
-
 _SHIPPED: Mapping[str, Callable[[Parts], Mad]] = {
     "rogers": _rogers,
     "fiedler": _fiedler,
     "turing": _turing,
     "grace": _grace,
     "marco": _marco,
-    "conformance": _conformance,
 }
 
 
@@ -163,4 +141,14 @@ def _grants(mad: str, parts: Parts) -> Grants:
             raise outcome.error
         return outcome.value if outcome.blocks is None else outcome.blocks
 
-    return Grants(clock=parts.ports.clock, files=files, secret=secret, fetch=fetch, call_tool=call_tool)
+    async def lists_changed(*lists: ListName) -> None:
+        await parts.ports.host.lists_changed(mad, *lists)
+
+    return Grants(
+        clock=parts.ports.clock,
+        files=files,
+        secret=secret,
+        fetch=fetch,
+        call_tool=call_tool,
+        lists_changed=lists_changed,
+    )

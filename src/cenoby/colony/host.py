@@ -10,7 +10,7 @@ import msgspec
 
 from cenoby.bus.contract import BusUnavailable, MessageBus, Subscription
 from cenoby.colony.invocation import Invocation
-from cenoby.colony.mad import Mad, ResourceKind
+from cenoby.colony.mad import ListName, Mad, ResourceKind
 from cenoby.colony.mailbox import Mailbox, MailboxState
 from cenoby.colony.prompts import HostedPrompt, hosted_prompts, prompt_tool
 from cenoby.colony.tool import CallInvalid, Tool, ToolContent, tools_of
@@ -97,7 +97,7 @@ class Host:
         self._watchers[mad.name] = Mailbox(mad.name, watchers, self._clock)
         self._tools.update({tool.name: tool for tool in tools})
         self._subscriptions[mad.name] = await self._bus.subscribe(self.subject(mad.name), self._serve, group="host")
-        await self._tools_changed(mad.name)
+        await self.lists_changed(mad.name)
 
     async def remove(self, name: str) -> None:
         """Take no more calls for a MAD and stop it."""
@@ -109,7 +109,7 @@ class Host:
             self._started.discard(name)
             await mad.along.stop()
             await mad.stop()
-        await self._tools_changed(name)
+        await self.lists_changed(name)
 
     def hold(self, name: str) -> None:
         """Let the calls of a MAD wait in its mailbox; those at work go on."""
@@ -137,7 +137,7 @@ class Host:
         self._mads[mad.name] = mad
         others = {key: tool for key, tool in self._tools.items() if tool.mad != mad.name}
         self._tools = others | {tool.name: tool for tool in tools}
-        await self._tools_changed(mad.name)
+        await self.lists_changed(mad.name)
 
     async def take_down(self, name: str, reason: str) -> None:
         """Stop a MAD at once: its calls end as `mad_stopped`, and all others are refused with the reason."""
@@ -145,6 +145,20 @@ class Host:
             mailbox.take_down(reason)
             await mailbox.empty(0)
         await self._end(name)
+
+    async def lists_changed(self, mad: str, *lists: ListName) -> None:
+        """Tell listening clients that what a MAD offers changed: these lists, or all where none is named."""
+        await self._bus.publish(
+            Envelope(
+                id=new_id(),
+                tenant="",
+                correlation="",
+                sender=mad,
+                recipient=f"{self._colony}.tools",
+                event="tools_changed.v1",
+                payload={"mad": mad, "lists": lists} if lists else {"mad": mad},
+            )
+        )
 
     async def _end(self, name: str) -> None:
         if name not in self._started:
@@ -258,19 +272,6 @@ class Host:
 
         mailbox = (self._watchers if tool.says.waits else self._mailboxes)[tool.mad]
         return await mailbox.run(envelope.priority, work)
-
-    async def _tools_changed(self, mad: str) -> None:
-        await self._bus.publish(
-            Envelope(
-                id=new_id(),
-                tenant="",
-                correlation="",
-                sender=mad,
-                recipient=f"{self._colony}.tools",
-                event="tools_changed.v1",
-                payload={"mad": mad},
-            )
-        )
 
 
 def _verified_tools(mad: Mad) -> list[Tool]:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from cenoby.access.actions import require_action
 from cenoby.colony.along import Along
@@ -29,6 +29,18 @@ class ToolCaller(Protocol):
         ...
 
 
+ListName = Literal["tools", "prompts", "resources"]
+"""What a client lists, and may ask to be told of when it changes."""
+
+
+class ListsChanged(Protocol):
+    """Has listening clients told that lists of this MAD changed."""
+
+    async def __call__(self, *lists: ListName) -> None:
+        """Tell it of these lists; of all where none is named."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grants:
     """What the colony hands to a MAD that it did not ship with; there is nothing ambient beside it.
@@ -39,6 +51,7 @@ class Grants:
         secret: reads a secret by name; refused unless the secret names this MAD as a reader.
         fetch: `(url) -> (status, content type, body)` through the egress guard.
         call_tool: calls another tool as this MAD.
+        lists_changed: to be called when what `prompts` or `resources` give is another than before.
     """
 
     clock: Clock
@@ -46,6 +59,7 @@ class Grants:
     secret: Callable[[str], Awaitable[str]]
     fetch: Callable[[str], Awaitable[tuple[int, str, bytes]]]
     call_tool: ToolCaller
+    lists_changed: ListsChanged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What the conformance MAD answers: pictures, forms, questions and prompts, as the suite expects them."""
+"""What the fixture MAD answers: pictures, forms, questions and prompts, as the suite expects them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fixtures of MCP's own conformance suite as a MAD. Loaded for that test only; it ships no use of its own.
+"""The fixtures of MCP's own conformance suite as a MAD, for tests only: `tests/conformance/fixture_mad.py:Conformance`.
 
 The suite calls its tools by bare names such as `test_simple_text`; here they are `mads.conformance.simple_text`, and
 those named `test_input_required_result_<x>` are `mads.conformance.input_<x>`. Resources and prompts keep their names.
@@ -7,17 +7,16 @@ those named `test_input_required_result_<x>` are `mads.conformance.input_<x>`. R
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Any, Protocol, cast
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Protocol, Self, cast
 
 from pydantic import Field
 
 from cenoby.colony.invocation import Call
-from cenoby.colony.mad import Mad, Prompt, ResourceKind
+from cenoby.colony.mad import Grants, ListsChanged, Mad, Prompt, ResourceKind
 from cenoby.colony.tool import ToolContent, tool
-from cenoby.mads import conformance_fixtures as fixtures
+from tests.conformance import fixtures
 
-Announce = Callable[[str], Awaitable[None]]
 _ACTION = "test:run"
 
 
@@ -29,23 +28,22 @@ class AskingClient(Protocol):
     async def ask(self, questions: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]: ...
 
 
-async def announce_nothing(lists: str) -> None:
-    """What a MAD without listeners does when its tools or prompts change."""
-    del lists
-
-
 class Conformance(Mad):
     """Answers as the suite's fixtures do.
 
     Args:
-        announce: tells listeners that `tools` or `prompts` changed.
+        lists_changed: has clients told.
     """
 
     name = "conformance"
     summary = "Fixtures of MCP's conformance suite."
 
-    def __init__(self, announce: Announce = announce_nothing) -> None:
-        self._announce = announce
+    def __init__(self, lists_changed: ListsChanged) -> None:
+        self._lists_changed = lists_changed
+
+    @classmethod
+    def create(cls, grants: Grants) -> Self:
+        return cls(grants.lists_changed)
 
     @tool(_ACTION, effect="reads")
     async def simple_text(self, call: Call) -> ToolContent:
@@ -65,17 +63,12 @@ class Conformance(Mad):
     @tool(_ACTION, effect="reads")
     async def embedded_resource(self, call: Call) -> ToolContent:
         """Answers with a resource inside the result."""
-        return ToolContent(
-            [fixtures.text_resource("test://embedded-resource", "This is an embedded resource content.")]
-        )
+        return ToolContent([fixtures.EMBEDDED_RESOURCE])
 
     @tool(_ACTION, effect="reads")
     async def multiple_content_types(self, call: Call) -> ToolContent:
         """Answers with text, image and resource."""
-        mixed = fixtures.text_resource(
-            "test://mixed-content-resource", '{"test":"data","value":123}', "application/json"
-        )
-        return ToolContent([*_text("Multiple content types test:").blocks, fixtures.IMAGE, mixed])
+        return ToolContent([*_text("Multiple content types test:").blocks, fixtures.IMAGE, fixtures.MIXED_RESOURCE])
 
     @tool(_ACTION, effect="reads")
     async def tool_with_logging(self, call: Call) -> ToolContent:
@@ -218,13 +211,13 @@ class Conformance(Mad):
     @tool(_ACTION, effect="writes")
     async def trigger_tool_change(self, call: Call) -> ToolContent:
         """Has listeners told that the tools changed."""
-        await self._announce("tools")
+        await self._lists_changed("tools")
         return _text("Announced.")
 
     @tool(_ACTION, effect="writes")
     async def trigger_prompt_change(self, call: Call) -> ToolContent:
         """Has listeners told that the prompts changed."""
-        await self._announce("prompts")
+        await self._lists_changed("prompts")
         return _text("Announced.")
 
     @tool(_ACTION, effect="reads")
