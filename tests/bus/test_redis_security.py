@@ -63,10 +63,12 @@ def known(user: str = "colony", password: str = SECRET, **more: Any) -> BusSecur
 async def test_acl_user_with_the_least_rights(tmp_path: Path) -> None:
     """The rights that the module names are enough, by the settings or by the URL."""
     users = f"--user colony on >{SECRET} {ACL} --user wide on >{SECRET} {ACL} &* --user default off"
+    users += f" --user named on >{SECRET} {ACL} &cenoby:0:bus:s:main.*.plain"
     with private_redis(tmp_path, *users.split()) as server:
         await works(server.url, known(), plain="main.a.plain")
         await works(server.url.replace("//", f"//colony:{SECRET}@"), BusSecuritySettings(), plain="main.a.plain")
         await works(server.url, known("wide"))
+        await works(server.url, known("named"))
         with pytest.raises(BusInvalid) as refused:
             await works(server.url, known())
         assert refused.value.code == "bus_refused"

@@ -8,8 +8,10 @@ Who answers where is registered in Redis and renewed every second: a request wit
 after a crash within four seconds. Deadlines are compared with each machine's own clock: keep clocks together.
 
 Three connections serve a bus however many subscriptions it has: commands, Pub/Sub, and one that waits at the streams.
-An ACL user needs `~<prefix>:* &<prefix>:* +@read +@write +@pubsub +@scripting +@connection +@stream +time`, and `&*`
-where patterns are subscribed to without a group: Redis compares those with an ACL's letter by letter.
+An ACL user needs `~<prefix>:* &<prefix>:* +@read +@write +@pubsub +@scripting +@connection +@stream +time`. A pattern
+that is subscribed to without a group is compared with the ACL's letter by letter, so it needs its own
+`&<prefix>:<db>:bus:s:<pattern>` with a last `>` as `*` (for a colony `main`: `main.*.resource`,
+`main.*.conversation.*`), or `&*`.
 """
 
 from __future__ import annotations

@@ -75,6 +75,7 @@ class RedisWorker:
         self._max_deliveries = max_deliveries
         self._held: dict[asyncio.Task[None], bytes] = {}
         self._closing = False
+        self._unsure = False
         self._taker = asyncio.create_task(self._take(), name=f"work:{queue}")
         self._keeper = asyncio.create_task(self._keep(ack_wait / 3), name=f"work-leases:{queue}")
 
@@ -118,9 +119,13 @@ class RedisWorker:
         lease_ms = round(self._ack_wait * 1000)
         try:
             taken, due = await self._commands.run(
-                TAKE, self._root, self.queue, self._name, room, lease_ms, self._max_deliveries
+                *(TAKE, self._root, self.queue, self._name, room, lease_ms, self._max_deliveries),
+                *(int(self._unsure), *(self._held.values() if self._unsure else ())),
             )
+            self._unsure = False
         except CenobyError as error:
+            # What was taken may be on its way in a connection that broke: the next time tells what we have.
+            self._unsure = True
             _log.debug("no work can be taken: %s", error.message, extra={"queue": self.queue})
             return [], 0.0
         return taken, int(due) / 1e6

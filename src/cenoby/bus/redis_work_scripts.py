@@ -114,7 +114,17 @@ local function take(entries)
   end
 end
 
-for _, entry in ipairs(redis.call('ZRANGEBYSCORE', later, '-inf', now, 'LIMIT', 0, room)) do
+if ARGV[7] == '1' then
+  local known = {}
+  for at = 8, #ARGV do known[ARGV[at]] = true end
+  for _, pending in ipairs(redis.call('XPENDING', stream, 'w', '-', '+', 10000, me)) do
+    if not known[pending[1]] and #taken < room then
+      redis.call('HINCRBY', tries, pending[1], -1)
+      take(redis.call('XCLAIM', stream, 'w', me, 0, pending[1]))
+    end
+  end
+end
+for _, entry in ipairs(redis.call('ZRANGEBYSCORE', later, '-inf', now, 'LIMIT', 0, room - #taken)) do
   redis.call('ZREM', later, entry)
   local claimed = redis.call('XCLAIM', stream, 'w', me, 0, entry, 'FORCE')
   if #claimed == 0 then finish(queue, entry) end
@@ -137,9 +147,10 @@ local due = redis.call('ZRANGE', later, 0, 0, 'WITHSCORES')
 return {taken, due[2] and text(math.max(tonumber(due[2]) - now, 1)) or '0'}
 """
 )
-"""root, queue, consumer, room, ms after which a silent consumer's work is anybody's, most deliveries.
+"""root, queue, consumer, room, ms after which a silent consumer's work is anybody's, most deliveries, 1 after a
+failure and then the entries that the consumer knows it has: others of its own were lost on their way to it.
 
-What is due again comes first, then what dead consumers held, then what is new. Gives `[entry, data, deliveries]` of
+Those come first, then what is due again, then what dead consumers held, then what is new. Gives `[entry, data, deliveries]` of
 each, and in how many microseconds something is due again (0: nothing is).
 """
 
