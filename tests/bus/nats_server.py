@@ -32,6 +32,7 @@ class PrivateNats:
     command: list[str]
     folder: Path
     port: int
+    jetstream: bool = True
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -41,9 +42,8 @@ class PrivateNats:
     def configure(self, configuration: str) -> None:
         """What the next start reads, beside port and store."""
         store = json.dumps(str(self.folder / "jetstream"))
-        (self.folder / "nats.conf").write_text(
-            f"listen: 127.0.0.1:{self.port}\njetstream {{ store_dir: {store} }}\n{configuration}\n"
-        )
+        jetstream = f"jetstream {{ store_dir: {store} }}" if self.jetstream else ""
+        (self.folder / "nats.conf").write_text(f"listen: 127.0.0.1:{self.port}\n{jetstream}\n{configuration}\n")
 
     def start(self) -> None:
         with (self.folder / "nats.log").open("ab") as log:
@@ -74,15 +74,15 @@ class PrivateNats:
 
 
 @contextlib.contextmanager
-def private_nats(folder: Path, configuration: str = "") -> Iterator[PrivateNats]:
-    """A server on a free port with JetStream in `folder` and this configuration."""
+def private_nats(folder: Path, configuration: str = "", *, jetstream: bool = True) -> Iterator[PrivateNats]:
+    """A server on a free port with this configuration, which keeps its streams in `folder`."""
     program = shutil.which("nats-server", path="/usr/sbin:/usr/bin:/usr/local/bin")
     if program is None:
         missing("nats", "nats-server is not installed")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = PrivateNats([program, "-c", str(folder / "nats.conf")], folder, port)
+    server = PrivateNats([program, "-c", str(folder / "nats.conf")], folder, port, jetstream)
     server.configure(configuration)
     server.start()
     try:

@@ -58,6 +58,7 @@ class NatsClient(Client):
         self._insist_on_tls = insist_on_tls
         self._sinks: dict[int, Sink] = {}
         self._denied: list[str] = []
+        self._writing: set[asyncio.Future[Any]] = set()
         if public_nkey:
             self._public_nkey = public_nkey
 
@@ -78,17 +79,32 @@ class NatsClient(Client):
             self._sinks.pop(handle._id, None)
 
     async def settle(self, seconds: float = 5.0) -> None:
-        """Return once the server has handled what was sent so far."""
+        """Return once the server has handled what was sent so far.
+
+        Raises:
+            TimeoutError, nats.errors.Error: it did not in time, or the connection broke meanwhile.
+        """
         async with asyncio.timeout(seconds):
             await self.flushed()
             await self.flush()
 
     async def flushed(self) -> None:
         """Return once what was sent so far is with the system; unlike the library's own wait it can be cancelled."""
-        assert self._flush_queue is not None
+        if not self.is_connected or self._flush_queue is None:
+            raise errors.StaleConnectionError
         written: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._writing.add(written)
+        written.add_done_callback(self._writing.discard)
         await self._flush_queue.put(written)
         await written
+
+    def give_up_waits(self) -> None:
+        """The connection broke: no answer to what was sent on it will come."""
+        library: Any = self
+        for waiting in (*self._writing, *library._pongs):
+            if not waiting.done():
+                waiting.set_exception(errors.StaleConnectionError())
+                waiting.exception()  # the library's own pings are waited for by nobody
 
     def was_denied(self, subject: str) -> bool:
         """Whether the server has denied a subscription to `subject`."""

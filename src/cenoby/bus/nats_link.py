@@ -24,6 +24,7 @@ RETRY_SECONDS = 1.0
 _CONNECT_SECONDS = 5.0
 _PATIENCE_SECONDS = 2.0
 _CLOSE_SECONDS = 5.0
+_SETTLE_TRIES = 3
 # Above the first, a sender waits until the socket took something; nats-py itself would only act at the second.
 _UNSENT_BYTES = 1024 * 1024
 _UNSENT_BYTES_NEVER = 512 * 1024 * 1024
@@ -95,10 +96,15 @@ class NatsLink:
             BusInvalid: bus_payload_invalid, where the server takes no message of that size.
             BusUnavailable: bus_closed, bus_disconnected.
         """
+        await self._send(subject, data, reply, headers, _PATIENCE_SECONDS)
+
+    async def _send(
+        self, subject: str, data: bytes, reply: str, headers: dict[str, str] | None, patience: float
+    ) -> None:
         if len(data) > self.max_payload:
             text = f"{len(data)} bytes are more than {self.address.shown} takes ({self.max_payload}, its max_payload)."
             raise BusInvalid("bus_payload_invalid", text)
-        await self._ready()
+        await self._ready(patience)
         try:
             await self._client.publish(subject, data, reply=reply, headers=headers)
         except errors.Error as error:
@@ -123,7 +129,8 @@ class NatsLink:
         self._answers[token] = (answer, seconds is not None)
         timer = loop.call_later(seconds, _time_out, answer) if seconds is not None else None
         try:
-            await self.publish(subject, data, reply=f"{self._inbox}.{token}", headers=headers)
+            patience = _PATIENCE_SECONDS if seconds is None else min(seconds, _PATIENCE_SECONDS)
+            await self._send(subject, data, f"{self._inbox}.{token}", headers, patience)
             received = await answer
         finally:
             if timer:
@@ -145,15 +152,24 @@ class NatsLink:
         await self._ready()
         handle: Any = await self._client.listen(subject, queue, sink)
         try:
-            await self._client.settle()
-        except (TimeoutError, errors.Error) as error:
+            await self._settle()
+        except BaseException:
             await self._client.unlisten(handle)
-            self._last_error = error
-            raise self.disconnected() from error
+            raise
         if self._client.was_denied(subject):
             await self._client.unlisten(handle)
             raise BusInvalid("bus_refused", f"{self.address.shown} does not let us subscribe to {subject}.")
         return handle
+
+    async def _settle(self) -> None:
+        """Have the server know what we listen to, if need be after a reconnect, which tells it by itself."""
+        for _ in range(_SETTLE_TRIES):
+            await self._ready()
+            try:
+                return await self._client.settle()
+            except (TimeoutError, errors.Error) as error:
+                self._last_error = error
+        raise self.disconnected()
 
     async def unlisten(self, handle: Any) -> None:
         """End what `listen` began; the sink is not called after this returned."""
@@ -205,17 +221,19 @@ class NatsLink:
             **self.address.identity.options(),
         }
 
-    async def _ready(self) -> None:
+    async def _ready(self, patience: float = _PATIENCE_SECONDS) -> None:
         self.check_open()
+        if self._client.is_connected and self._client.pending_data_size <= _UNSENT_BYTES:
+            return
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(patience):
                 while not self._client.is_connected:
                     self._up.clear()
                     await self._up.wait()
                     self.check_open()
                 if self._client.pending_data_size > _UNSENT_BYTES:
                     await self._client.flushed()
-        except TimeoutError:
+        except (TimeoutError, errors.Error):
             raise self.disconnected() from None
 
     def _answered(self, received: Received) -> bool:
@@ -235,6 +253,7 @@ class NatsLink:
             _log.warning("NATS denied something", extra={"reason": str(error)})
 
     async def _on_disconnected(self) -> None:
+        self._client.give_up_waits()
         if self._closed:
             return
         self._up.clear()
