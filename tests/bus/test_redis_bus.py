@@ -17,7 +17,7 @@ import pytest
 import redis
 
 from cenoby.bus.connect import connect_bus
-from cenoby.bus.contract import BusUnavailable, MessageBus
+from cenoby.bus.contract import BusUnavailable, MessageBus, check_subject, matches
 from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.envelope import Envelope
 from cenoby.kernel.ids import new_id
@@ -115,6 +115,51 @@ async def test_group_is_shared_between_connections() -> None:
         await until(complete)
     assert sorted(got["a"] + got["b"]) == list(range(300))
     assert all(found and found == sorted(found) for found in got.values())
+
+
+PATTERNS = ["a", "*", ">", "a.b", "a.*", "*.b", "a.>", "*.>", "a.*.>", "*.*.a", "a.?", "a.[ab]", "a\\b.>"]
+SUBJECTS = ["a", "b", "a.b", "a.a", "b.b", "a.a.a", "b.b.a", "a.b.a.b", "a.?", "a.[ab]", "a\\b.x", "ab.x"]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+async def test_patterns_mean_the_same_everywhere(pattern: str) -> None:
+    """Redis's globs and our Lua cover exactly the subjects that the contract's `matches` covers."""
+    heard: set[str] = set()
+    shared: set[str] = set()
+    answered: set[str] = set()
+    names, last = check_subject(pattern, pattern=True), "the.last.of.all.these"
+    expected = {one for one in [*SUBJECTS, last] if matches(names, tuple(one.split(".")))}
+    done = asyncio.Event()
+
+    async def listen(one: Envelope) -> None:
+        heard.add(one.recipient)
+
+    async def answer(one: Envelope) -> None:
+        (shared if one.payload == "published" else answered).add(one.recipient)
+
+    async def finish(_: Envelope) -> None:
+        done.set()
+
+    async with connected(f"{needs_redis()}?prefix=test-{new_id()}") as bus:
+        await bus.subscribe(pattern, listen)
+        await bus.subscribe(pattern, answer, group="g")
+        await bus.subscribe(last, finish)
+        for recipient in SUBJECTS:
+            await bus.publish(envelope(recipient, "published"))
+            try:
+                await bus.request(envelope(recipient, "asked", seconds=5))
+            except BusUnavailable as error:
+                assert error.code == "bus_no_responder"
+        await bus.publish(envelope(last, "published"))
+        await asyncio.wait_for(done.wait(), 5)
+
+        async def complete() -> bool:
+            return shared >= expected and heard >= expected
+
+        await until(complete)
+    assert answered == expected - {last}
+    assert shared == expected
+    assert heard == expected
 
 
 async def test_nothing_stays_behind() -> None:

@@ -7,7 +7,8 @@ What an acknowledgement is worth is the server's configuration, read at every co
     no append-only file                    UNKNOWN: a restart of Redis loses all since its last snapshot, if any
     we may not read the configuration      UNKNOWN
 
-The server must not evict (`maxmemory-policy noeviction`). Replay reaches back 24 hours, and to all that is not done.
+The server must not evict (`maxmemory-policy noeviction`). Replay reaches back 24 hours, and to all that is not done;
+dead letters stay until they are retried or dropped.
 An ACL user needs what the bus needs (`redis_bus`), and `+config|get` for the durability to be known.
 """
 

@@ -150,8 +150,8 @@ return {taken, due[2] and text(math.max(tonumber(due[2]) - now, 1)) or '0'}
 """root, queue, consumer, room, ms after which a silent consumer's work is anybody's, most deliveries, 1 after a
 failure and then the entries that the consumer knows it has: others of its own were lost on their way to it.
 
-Those come first, then what is due again, then what dead consumers held, then what is new. Gives `[entry, data, deliveries]` of
-each, and in how many microseconds something is due again (0: nothing is).
+Those come first, then what is due again, then what dead consumers held, then what is new. Gives
+`[entry, data, deliveries]` of each, and in how many microseconds something is due again (0: nothing is).
 """
 
 DONE = Script(_COMMON + "finish(ARGV[2], ARGV[3]) return 1")
