@@ -10,7 +10,6 @@ import pytest
 
 from cenoby.bus.connect import connect_bus
 from cenoby.bus.contract import BusInvalid
-from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.envelope import Envelope
 from cenoby.kernel.errors import Refused, error_from_wire
 from cenoby.telemetry.recorder import Recorder
@@ -56,7 +55,7 @@ async def test_codec_passes_the_plain_form() -> None:
 
 async def test_deliveries_are_recorded() -> None:
     """A published envelope leaves a span for its wait and one for its handling, under its correlation."""
-    recorder = Recorder(10, SystemClock())
+    recorder = Recorder(10)
     bus = await connect_bus("memory://", record=recorder.record)
     handled = asyncio.Event()
 

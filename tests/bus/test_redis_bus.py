@@ -398,7 +398,7 @@ async def test_close_waits_for_handlers_under_way() -> None:
 
 async def test_deliveries_are_recorded() -> None:
     """A published envelope leaves spans for its wait and its handling, under its correlation."""
-    recorder, handled = Recorder(10, SystemClock()), asyncio.Event()
+    recorder, handled = Recorder(10), asyncio.Event()
 
     async def note(_: Envelope) -> None:
         handled.set()

@@ -174,7 +174,7 @@ async def _standing(data: Path, settings: Settings) -> AsyncIterator[Stand]:
             breakers=Breakers(settings.breaker, clock, lambda view: None),
             redactor=Redactor(settings.redaction),
             metrics=Metrics(),
-            recorder=Recorder(1000, clock),
+            recorder=Recorder(1000),
         )
         probe = Probe()
         gateway = Gateway(

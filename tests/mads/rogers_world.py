@@ -72,7 +72,8 @@ class World:
         agent, _, tenant = who.partition("@")
         kind = "person" if agent.endswith("!") else "agent"
         principal = Principal(agent.rstrip("!"), tenant or "default", roles, kind)
-        invocation = Invocation(f"mads.rogers.{name}", arguments, principal, client=client, correlation=f"c-{agent}")
+        invocation = Invocation(f"mads.rogers.{name}", arguments, principal, client=client)
+        invocation.correlation = f"c-{agent}"
         invocation.principal = principal
         tool = self.tools[name]
         parsed = tool.parse(msgspec.json.encode(arguments))

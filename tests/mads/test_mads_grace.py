@@ -120,7 +120,7 @@ async def world(fresh_database: Path, tmp_path: Path) -> AsyncIterator[World]:
         breakers=Breakers(settings.breaker, clock, lambda view: None),
         redactor=Redactor(settings.redaction),
         metrics=Metrics(),
-        recorder=Recorder(100, clock),
+        recorder=Recorder(100),
     )
     supervisor = Supervisor(ports.host, settings.supervision, clock, lambda change: None)
     grace = Grace(

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from cenoby.kernel.clock import ManualClock
 from cenoby.kernel.settings import TelemetrySettings
 from cenoby.telemetry.log_lines import LineWriter
-from cenoby.telemetry.logs import configure_logging, correlated, get_logger
+from cenoby.telemetry.logs import configure_logging, correlation_id, get_logger
 
 
 def hide(text: str) -> str:
@@ -55,8 +55,9 @@ def _own_logging() -> Iterator[None]:
 def test_a_line_is_one_json_object_with_time_level_logger_and_correlation() -> None:
     """What every reader of the logs relies on."""
     output = Output()
-    with correlated("c-1"):
-        get_logger("colony.test").bind(node="n1").info("mad_started", mad="rogers", tools=7)
+    outer = correlation_id.set("c-1")
+    get_logger("colony.test").info("mad_started", mad="rogers", tools=7)
+    correlation_id.reset(outer)
     get_logger("colony.test").info("outside")
     first, second = output.lines()
     assert first == {
@@ -65,7 +66,6 @@ def test_a_line_is_one_json_object_with_time_level_logger_and_correlation() -> N
         "logger": "colony.test",
         "event": "mad_started",
         "correlation": "c-1",
-        "node": "n1",
         "mad": "rogers",
         "tools": 7,
     }
@@ -90,8 +90,6 @@ def test_levels_below_the_configured_one_are_not_written() -> None:
     log.warning("yes")
     logging.getLogger("lib").error("yes %d", 2)
     assert [line["event"] for line in output.lines()] == ["yes", "yes 2"]
-    assert not log.enabled("info")
-    assert log.enabled("error")
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])

@@ -57,18 +57,15 @@ def test_label_sets_are_bounded() -> None:
     assert sum(metrics.calls().values()) == 10
 
 
-def test_events_gauges_and_watched_values_are_published() -> None:
-    """Counters add up, gauges show the last value, and watched ones are asked at each scrape."""
+def test_events_and_watched_values_are_published() -> None:
+    """Counters add up, and watched values are asked for at each scrape."""
     metrics = Metrics()
     metrics.event("redactions", 3, kind="email")
     metrics.event("redactions", kind="email")
-    metrics.gauge("inflight", 5)
-    metrics.gauge("inflight", 2)
     waiting = {"rogers": 1.0}
     metrics.watch("mailbox_waiting", "Calls waiting.", lambda: waiting, label="mad")
     metrics.watch("uptime_seconds", "Since start.", lambda: 7.5)
     assert value(metrics, "cenoby_redactions_total", kind="email") == 4
-    assert value(metrics, "cenoby_inflight") == 2
     assert value(metrics, "cenoby_mailbox_waiting", mad="rogers") == 1
     waiting["rogers"] = 4
     assert value(metrics, "cenoby_mailbox_waiting", mad="rogers") == 4
@@ -91,6 +88,6 @@ def test_a_metric_keeps_its_labels_and_its_name_is_checked() -> None:
         metrics.event("one", sort="a")
     for name in ("Bad", "a-b", ""):
         with pytest.raises(ValueError, match="metric name"):
-            metrics.gauge(name, 1)
+            metrics.event(name)
         with pytest.raises(ValueError, match="metric name"):
             metrics.watch(name, "x", lambda: 0)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cenoby.kernel.clock import ManualClock
 from cenoby.kernel.errors import Fault, Refused
 from cenoby.telemetry.recorder import CallTrace, Recorder, expand
 
@@ -59,7 +57,7 @@ def test_stages_add_up_to_the_call(steps: list[int]) -> None:
 
 def test_the_ring_forgets_the_oldest() -> None:
     """Memory stays bounded: only the last calls are kept, and the limit on answers holds."""
-    recorder = Recorder(3, ManualClock())
+    recorder = Recorder(3)
     for number in range(1, 6):
         recorder.record(trace(number))
     assert [kept.invocation for kept in recorder.traces()] == ["i5", "i4", "i3"]
@@ -69,7 +67,7 @@ def test_the_ring_forgets_the_oldest() -> None:
 
 def test_spans_are_found_by_correlation_in_order_of_time() -> None:
     """A reader sees exactly the work of one correlation, parents before their children."""
-    recorder = Recorder(10, ManualClock())
+    recorder = Recorder(10)
     recorder.record(trace(2, "mine"))
     recorder.record(trace(1, "mine"))
     recorder.record(trace(3, "other"))
@@ -80,43 +78,10 @@ def test_spans_are_found_by_correlation_in_order_of_time() -> None:
     assert recorder.spans("nobody's") == []
 
 
-def test_other_work_is_recorded_by_a_context_manager() -> None:
-    """A bus hop or a background job becomes one span with its duration, and no stages."""
-    clock = ManualClock()
-    recorder = Recorder(10, clock)
-    with recorder.span("c", "bus.publish", parent="i1", agent="rogers") as identifier:
-        clock.advance(0.002)
-    (span,) = recorder.spans("c")
-    assert (span.id, span.parent, span.name, span.status, span.agent) == (
-        identifier,
-        "i1",
-        "bus.publish",
-        "ok",
-        "rogers",
-    )
-    assert span.duration_ns == 2_000_000
-
-
-@pytest.mark.parametrize(
-    ("error", "status"),
-    [
-        (_Broken("test_recorder_broken", "x"), "error"),
-        (_Denied("test_recorder_denied", "x"), "refused"),
-        (KeyError("x"), "error"),
-    ],
-)
-def test_failed_work_is_recorded_and_its_error_passes_on(error: Exception, status: str) -> None:
-    """The recorder swallows nothing, and tells a refusal from a fault."""
-    recorder = Recorder(10, ManualClock())
-    with pytest.raises(type(error)), recorder.span("c", "work"):
-        raise error
-    assert recorder.spans("c")[0].status == status
-
-
 def test_the_sink_hears_of_each_finished_call() -> None:
     """An exporter sees what the ring sees."""
     heard: list[CallTrace] = []
-    recorder = Recorder(1, ManualClock(), heard.append)
+    recorder = Recorder(1, heard.append)
     recorder.record(trace(1))
     recorder.record(trace(2))
     assert [one.invocation for one in heard] == ["i1", "i2"]

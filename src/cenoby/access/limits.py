@@ -92,11 +92,6 @@ class RateLimits:
         """When the current UTC day began, Unix nanoseconds: from where `seed` wants to be told."""
         return self._day * DAY_NS
 
-    def used_today(self, agent: str, namespace: str | None = None) -> int:
-        """Calls counted this UTC day, in all or in one namespace that has limits of its own."""
-        meters = self._agents if namespace is None else self._inside.get(namespace, {})
-        return meters[agent].used if agent in meters else 0
-
     def _take_inside(self, agent: str, namespace: str, now: int) -> None:
         meter = self._meter_inside(agent, namespace)
         due = max(meter.due_ns, now) + meter.interval_ns

@@ -116,10 +116,6 @@ class RoleTable:
                     "role_unknown", f"There is no role {role!r}; {hint}Roles are {', '.join(sorted(self._grants))}."
                 )
 
-    def describe(self) -> dict[str, list[str]]:
-        """Every role with its capabilities, sorted."""
-        return {role: sorted(grants) for role, grants in sorted(self._grants.items())}
-
     def _answer(self, roles: tuple[str, ...], action: str) -> bool:
         # Only registered types are remembered: they are few, and one declared later must not meet an old "no".
         if not is_known(action):

@@ -112,7 +112,7 @@ async def _parts(settings: Settings, clock: Clock, redactor: Redactor, stack: As
     stack.push_async_callback(database.close)
     journal = Journal(database, node=node, clock=clock)
     await journal.start()
-    recorder = _recorder(settings, clock, node, stack)
+    recorder = _recorder(settings, node, stack)
     bus = await connect_bus(settings.bus, clock=clock, record=recorder.record)
     stack.push_async_callback(bus.close)
     egress = await stack.enter_async_context(EgressGuard(settings.egress))
@@ -193,15 +193,15 @@ def _recorded(task: asyncio.Task[RecordRef]) -> None:
         _log.error("event_not_recorded", reason=str(error))
 
 
-def _recorder(settings: Settings, clock: Clock, node: str, stack: AsyncExitStack) -> Recorder:
+def _recorder(settings: Settings, node: str, stack: AsyncExitStack) -> Recorder:
     telemetry = settings.telemetry
     if telemetry.otlp_endpoint is None:
-        return Recorder(telemetry.spans, clock)
+        return Recorder(telemetry.spans)
     export = OtlpExport(
         telemetry.otlp_endpoint, telemetry.otlp_sample, colony=settings.colony, node=node, version=__version__
     )
     stack.callback(export.close)
-    return Recorder(telemetry.spans, clock, export.offer)
+    return Recorder(telemetry.spans, export.offer)
 
 
 async def _vault(settings: Settings, clock: Clock, database: Database, journal: Journal) -> Vault:

@@ -53,7 +53,6 @@ class Invocation:
         arguments: plain JSON types from the caller.
         credential: a bearer token, or the principal itself for a call from inside.
         client: the way back to the caller's client, where there is one.
-        correlation: id of the conversation of calls this belongs to; a new one by default.
         causation: id of the record or message that led to it.
     """
 
@@ -70,7 +69,6 @@ class Invocation:
         credential: str | Principal,
         *,
         client: ClientChannel | None = None,
-        correlation: str = "",
         causation: str = "",
     ) -> None:
         self.id = new_id()
@@ -78,7 +76,7 @@ class Invocation:
         self.arguments = arguments
         self.credential = credential
         self.client = client
-        self.correlation = correlation or self.id
+        self.correlation = self.id
         self.causation = causation
         self.principal: Principal | None = None
         self.tool: Tool | None = None

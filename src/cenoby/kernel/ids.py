@@ -57,17 +57,5 @@ def _random_tails() -> list[str]:
     return [f"{_VARIANT[part[0]]}{part[1:4]}-{part[4:]}" for part in parts]
 
 
-def id_time_ns(identifier: str) -> int:
-    """The creation time in a UUIDv7, Unix nanoseconds with millisecond resolution.
-
-    Raises:
-        ValueError: `identifier` is not a UUID of version 7.
-    """
-    digits = identifier.replace("-", "")
-    if len(digits) != 32 or digits[12] != "7":
-        raise ValueError(f"{identifier!r} is not a UUID of version 7")
-    return int(digits[:12], 16) * 1_000_000
-
-
 new_id = IdSource().new
 """A new id from this process's own source."""

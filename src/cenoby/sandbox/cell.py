@@ -119,10 +119,6 @@ class Sandbox:
             spare.timer.cancel()
             await spare.cell.kill()
 
-    def spare_pids(self) -> list[int]:
-        """Process ids of the cells that wait for a call; for status and tests."""
-        return [spare.cell.pid for spare in self._spares.values()]
-
     async def _run(self, module: str, request: Request, seconds: float) -> msgspec.Raw:
         limit = asyncio.timeout(seconds)
         has_slot = False

@@ -14,8 +14,7 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, TextIO, cast
 
@@ -47,55 +46,36 @@ correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
 """The correlation id that log lines of the current task carry."""
 
 
-@contextmanager
-def correlated(correlation: str) -> Generator[None]:
-    """Log lines written in the body, and by tasks started in it, carry this correlation id."""
-    token = correlation_id.set(correlation)
-    try:
-        yield
-    finally:
-        correlation_id.reset(token)
-
-
 class Logger:
     """Writes events of one part of the colony. A level below the configured one costs a comparison.
 
     Events are names (`egress_refused`), facts are fields; nothing is interpolated.
     """
 
-    __slots__ = ("_fields", "_name")
+    __slots__ = ("_name",)
 
-    def __init__(self, name: str, fields: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, name: str) -> None:
         self._name = name
-        self._fields: dict[str, Any] = dict(fields or {})
-
-    def bind(self, **fields: Any) -> Logger:
-        """A logger whose lines carry these fields, too."""
-        return Logger(self._name, self._fields | fields)
-
-    def enabled(self, level: str) -> bool:
-        """Whether lines of this level are written, where making their fields is costly."""
-        return LEVELS[level] >= _output.level
 
     def debug(self, event: str, **fields: Any) -> None:
         """For whoever looks for a fault in the code."""
         if _output.level <= 10:
-            _output.emit("debug", self._name, event, self._fields | fields)
+            _output.emit("debug", self._name, event, fields)
 
     def info(self, event: str, **fields: Any) -> None:
         """Something that an operator may want to know happened."""
         if _output.level <= 20:
-            _output.emit("info", self._name, event, self._fields | fields)
+            _output.emit("info", self._name, event, fields)
 
     def warning(self, event: str, **fields: Any) -> None:
         """Something that an operator should look at when there is time."""
         if _output.level <= 30:
-            _output.emit("warning", self._name, event, self._fields | fields)
+            _output.emit("warning", self._name, event, fields)
 
     def error(self, event: str, **fields: Any) -> None:
         """Something failed that should not."""
         if _output.level <= 40:
-            _output.emit("error", self._name, event, self._fields | fields)
+            _output.emit("error", self._name, event, fields)
 
     def exception(self, event: str, **fields: Any) -> None:
         """`error` with the exception that is being handled."""

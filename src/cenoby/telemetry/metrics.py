@@ -41,7 +41,6 @@ class Metrics:
         self._calls: dict[tuple[str, str], tuple[str, list[float], list[int]]] = {}
         self._durations: dict[tuple[str, str], list[int]] = {}
         self._events: dict[str, dict[tuple[str, ...], float]] = {}
-        self._gauges: dict[str, dict[tuple[str, ...], float]] = {}
         self._labels: dict[str, tuple[str, ...]] = {}
         self._watched: dict[str, tuple[str, str, Callable[[], float | Mapping[str, float]]]] = {}
 
@@ -64,11 +63,6 @@ class Metrics:
         series = self._family(self._events, name, labels)
         key = self._key(series, tuple(labels.values()))
         series[key] = series.get(key, 0) + amount
-
-    def gauge(self, name: str, value: float, **labels: str) -> None:
-        """Set `cenoby_<name>`. Raises as `event` does."""
-        series = self._family(self._gauges, name, labels)
-        series[self._key(series, tuple(labels.values()))] = value
 
     def watch(
         self, name: str, meaning: str, read: Callable[[], float | Mapping[str, float]], *, label: str = "name"
@@ -103,11 +97,6 @@ class Metrics:
             for key, value in list(series.items()):
                 counter.add_metric(key, value)
             yield counter
-        for name, series in list(self._gauges.items()):
-            gauge = GaugeMetricFamily(f"cenoby_{name}", f"Present {_words(name)}.", labels=self._labels[name])
-            for key, value in list(series.items()):
-                gauge.add_metric(key, value)
-            yield gauge
         for name, (meaning, label, read) in self._watched.items():
             value = read()
             if isinstance(value, Mapping):

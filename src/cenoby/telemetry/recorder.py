@@ -7,15 +7,10 @@ OpenTelemetry spans on the way would cost about twenty times more, so those are 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import msgspec
-
-from cenoby.kernel.clock import Clock
-from cenoby.kernel.errors import CenobyError
-from cenoby.kernel.ids import new_id
 
 
 class CallTrace(msgspec.Struct, gc=False):
@@ -61,13 +56,11 @@ class Recorder:
 
     Args:
         spans: how many finished calls to keep.
-        clock: the time.
         sink: told of each finished call, e.g. an exporter's `offer`; must be quick and never raise.
     """
 
-    def __init__(self, spans: int, clock: Clock, sink: Callable[[CallTrace], None] | None = None) -> None:
+    def __init__(self, spans: int, sink: Callable[[CallTrace], None] | None = None) -> None:
         self._ring: deque[CallTrace] = deque(maxlen=spans)
-        self._clock = clock
         self._sink = sink
 
     def __len__(self) -> int:
@@ -78,24 +71,6 @@ class Recorder:
         self._ring.append(trace)
         if self._sink is not None:
             self._sink(trace)
-
-    @contextmanager
-    def span(self, correlation: str, name: str, *, parent: str = "", agent: str = "") -> Generator[str]:
-        """Record the body as work named `name`; gives the span's id. An exception ends it as `error` and passes on."""
-        identifier, start_ns, begun = new_id(), self._clock.now_ns(), self._clock.monotonic_ns()
-        status = "error"
-        try:
-            yield identifier
-            status = "ok"
-        except CenobyError as error:
-            status = "error" if error.family == "fault" else "refused"
-            raise
-        except GeneratorExit:
-            status = "cancelled"
-            raise
-        finally:
-            marks = [("start", begun), ("end", self._clock.monotonic_ns())]
-            self.record(CallTrace(correlation, identifier, name, agent, status, start_ns, marks, parent))
 
     def traces(self, correlation: str | None = None, limit: int = 100) -> list[CallTrace]:
         """The last `limit` finished calls, newest first; only those of one correlation where that is given."""
@@ -135,8 +110,6 @@ def expand(trace: CallTrace) -> list[Span]:
 
 
 def _stages(trace: CallTrace, begun: int) -> Iterator[Span]:
-    if trace.marks[-1][0] == "end":
-        return
     previous = begun
     for position, (name, ended) in enumerate(trace.marks[1:], 1):
         yield Span(
