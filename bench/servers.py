@@ -59,32 +59,47 @@ def peer(script: str, *arguments: str, python: str = sys.executable) -> Iterator
         process.wait(10)
 
 
+SHIPPED = ("rogers", "fiedler", "turing", "grace", "marco")
+ECHO = f"{ROOT}/bench/echo_mad.py:Echo"
+
+
 @contextlib.contextmanager
-def cenoby(*, extra_tools: int = 0, settings: str = "") -> Iterator[Server]:
-    """A colony with the shipped settings and the benchmark's own MAD beside the shipped ones."""
+def cenoby(*, extra_tools: int = 0, settings: str = "", shipped: bool = True) -> Iterator[Server]:
+    """A colony with the shipped settings and the benchmark's own MAD, beside the shipped ones or alone."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
-        config = Path(folder) / "cenoby.yaml"
-        shipped = "rogers, fiedler, turing, grace, marco"
-        config.write_text(f"mads: [{shipped}, '{ROOT}/bench/echo_mad.py:Echo']\n{settings}")
-        command = [sys.executable, "-m", "cenoby.cli.main", "up"]
-        process = subprocess.Popen(
-            [*command, "--data", str(data), "--listen", "127.0.0.1:0", "--config", str(config)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=os.environ | {"BENCH_EXTRA_TOOLS": str(extra_tools)},
-        )
-        try:
-            assert process.stdout is not None
-            ready = process.stdout.readline().split()
-            if not ready:
-                raise RuntimeError("the colony did not start")
+        # Grace makes the token, so a colony without her is one that had her before.
+        with contextlib.ExitStack() as stack:
+            server = stack.enter_context(_colony(data, (*SHIPPED, ECHO), extra_tools, settings))
             token = agent_token(data)
-            yield Server(int(ready[1].rsplit(":", 1)[1].split("/")[0]), token, process, data)
-        finally:
-            process.terminate()
-            process.wait(30)
+            if shipped:
+                yield Server(server.port, token, server.process, data)
+                return
+        with _colony(data, (ECHO,), extra_tools, settings) as server:
+            yield Server(server.port, token, server.process, data)
+
+
+@contextlib.contextmanager
+def _colony(data: Path, mads: tuple[str, ...], extra_tools: int, settings: str) -> Iterator[Server]:
+    config = data.with_name("cenoby.yaml")
+    config.write_text(f"mads: {json.dumps(mads)}\n{settings}")
+    command = [sys.executable, "-m", "cenoby.cli.main", "up"]
+    process = subprocess.Popen(
+        [*command, "--data", str(data), "--listen", "127.0.0.1:0", "--config", str(config)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"BENCH_EXTRA_TOOLS": str(extra_tools)},
+    )
+    try:
+        assert process.stdout is not None
+        ready = process.stdout.readline().split()
+        if not ready:
+            raise RuntimeError("the colony did not start")
+        yield Server(int(ready[1].rsplit(":", 1)[1].split("/")[0]), "", process, data)
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def agent_token(data: Path) -> str:
