@@ -53,7 +53,8 @@ async def connect_bus(
         return NatsBus(await open_link(address, clock or SystemClock()), clock=clock, record=record)
     if parts.scheme != "memory" or parts.netloc or parts.path:
         raise BusInvalid(
-            "bus_url_invalid", f"No bus transport for {parts.scheme or url!r}://; use memory://, redis:// or nats://."
+            "bus_url_invalid",
+            f"No bus transport for {parts.scheme or '(no scheme)'}://; use memory://, redis:// or nats://.",
         )
     options = parse_qs(parts.query, keep_blank_values=True)
     codec = options.pop("codec", [])
@@ -81,4 +82,11 @@ async def connect_work(
         from cenoby.bus.redis_work import RedisWork
 
         return await RedisWork.connect(redis_address(url, security), clock=clock)
+    if urlsplit(url).scheme in ("nats", "tls"):
+        from cenoby.bus.nats_address import nats_address
+        from cenoby.bus.nats_link import open_link
+        from cenoby.bus.nats_work import open_work
+
+        time = clock or SystemClock()
+        return await open_work(await open_link(nats_address(url, security), time), time)
     return None

@@ -36,6 +36,7 @@ from cenoby.kernel.ids import new_id
 from cenoby.telemetry.recorder import CallTrace
 
 _REPLY_TRIES = 5
+_CHORE_SECONDS = 2.0
 _log = logging.getLogger(__name__)
 
 
@@ -216,8 +217,9 @@ class RedisBus:
     async def _quietly(self, chore: Coroutine[Any, Any, Any]) -> None:
         """Do what is done again or undone by itself anyhow."""
         try:
-            await chore
-        except CenobyError as error:
+            async with asyncio.timeout(_CHORE_SECONDS):
+                await chore
+        except (CenobyError, TimeoutError) as error:
             _log.debug("redis bus chore failed: %s", error)
 
     def _soon(self, chore: Coroutine[Any, Any, None]) -> None:

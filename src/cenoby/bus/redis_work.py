@@ -46,6 +46,7 @@ _LOOK_SECONDS = 1.0
 _LATER_SECONDS = 0.1
 _LATEST_SECONDS = 30.0
 _TELL_SECONDS = 30.0
+_LEAVE_SECONDS = 2.0
 _PAGE = 200
 _LONGEST_ERROR = 16 * 1024
 _log = logging.getLogger(__name__)
@@ -96,8 +97,9 @@ class RedisWorker:
         await asyncio.gather(*held, self._taker, return_exceptions=True)
         self._keeper.cancel()
         await asyncio.gather(self._keeper, return_exceptions=True)
-        with suppress(CenobyError):
-            await self._commands.run(LEAVE, self._root, self.queue, self._name)
+        with suppress(CenobyError, TimeoutError):
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                await self._commands.run(LEAVE, self._root, self.queue, self._name)
 
     async def _take(self) -> None:
         while not self._closing:
