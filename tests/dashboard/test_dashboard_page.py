@@ -87,10 +87,10 @@ class FakeGrace:
         }
 
     def list_approvals(self) -> dict[str, Any]:
-        return {"approvals": self.approvals, "next": ""}
+        return {"approvals": self.approvals, "next_cursor": None}
 
     def list_records(self, **query: Any) -> dict[str, Any]:
-        return {"records": self.records, "next": "cursor+1" if query.get("cursor") is None else ""}
+        return {"records": self.records, "next_cursor": "cursor+1" if query.get("cursor") is None else None}
 
     def get_record(self, record_id: str) -> dict[str, Any]:
         return record(1, id=record_id, payload={"arguments": {"name": HOSTILE}})

@@ -131,8 +131,8 @@ def test_a_call_that_was_killed_has_the_outcome_unknown(
             assert len({record["invocation"] for record in records[3:]}) == 1
             assert {record["tool"] for record in records} == {"mads.sleeper.act"}
             assert verified(colony)["ok"]
-            usage = json.loads(colony.cenoby("call", "mads.grace.usage", "agent=ada", "days=2").stdout)
-            days = usage["usage"]
+            costs = json.loads(colony.cenoby("call", "mads.grace.costs", "agent=ada", "days=2").stdout)
+            days = costs["costs"]
             assert (sum(day["spent_usd"] for day in days), sum(day["held_usd"] for day in days)) == (0.1, 0.25)
             colony.kill()
 

@@ -159,16 +159,16 @@ async def test_status_shows_what_runs(world: World) -> None:
     )
     assert status["calls"] == {"ok": 1, "refused": 1}
     assert status["protections"] == {"landlock": "ABI 4"}
-    assert {mad["name"]: mad["tools"] for mad in status["mads"]} == {"grace": 21, "ops": 2}
+    assert {mad["name"]: mad["tools"] for mad in status["mads"]} == {"grace": 22, "ops": 2}
     assert next(mad for mad in status["mads"] if mad["name"] == "grace")["running"] == 1
     assert (await world.ports.journal.get(status["journal"]["id"])) is not None
 
 
 OPERATORS_ONLY = [
     "list_agents", "create_token", "list_tokens", "revoke_token", "approve", "deny", "open_circuit", "close_circuit",
-    "pause_mad", "resume_mad", "restart_mad", "kill_mad",
+    "pause_mad", "resume_mad", "restart_mad", "kill_mad", "erase_payload",
 ]  # fmt: skip
-READERS = ["list_records", "get_record", "verify_journal", "list_spans", "usage"]
+READERS = ["list_records", "get_record", "verify_journal", "list_spans", "costs"]
 
 
 @pytest.mark.parametrize("name", OPERATORS_ONLY + READERS + ["list_approvals"])
@@ -186,6 +186,7 @@ async def test_a_developer_has_no_admin_tools(world: World, name: str) -> None:
         "restart_mad": {"mad": "ops", "reason": "x"},
         "kill_mad": {"mad": "ops", "reason": "x"},
         "deny": {"approval_id": "x"},
+        "erase_payload": {"record_id": "x", "reason": "x"},
     }
     assert await world.code("developer", name, arguments.get(name)) == "action_not_allowed"
     assert await world.code("developer", "status") == "ok"
@@ -193,7 +194,7 @@ async def test_a_developer_has_no_admin_tools(world: World, name: str) -> None:
 
 async def test_an_auditor_reads_and_changes_nothing(world: World) -> None:
     """An auditor sees the journal, spans, costs and approvals, and cannot decide or make tokens."""
-    for name in ("list_records", "verify_journal", "list_spans", "usage", "list_approvals", "status"):
+    for name in ("list_records", "verify_journal", "list_spans", "costs", "list_approvals", "status"):
         assert await world.code("auditor", name) == "ok"
     assert await world.code("auditor", "approve", {"approval_id": "x"}) == "action_not_allowed"
     assert await world.code("auditor", "create_token", {"agent": "x", "roles": ["auditor"]}) == "action_not_allowed"
@@ -265,12 +266,12 @@ async def test_records_are_filtered_and_paged(world: World) -> None:
     assert [found["id"] for found in await listed(correlation=one["correlation"])] == [one["id"]]
     for newest_first in (True, False):
         seen: list[int] = []
-        cursor = ""
+        cursor = None
         while True:
             query = {"agent": "developer", "limit": 2, "newest_first": newest_first, "cursor": cursor}
             page = await world.call("auditor", "list_records", query)
             seen += [record["seq"] for record in page["records"]]
-            cursor = page["next"]
+            cursor = page["next_cursor"]
             if not cursor:
                 break
         assert seen == sorted(set(seen), reverse=newest_first)
@@ -354,18 +355,42 @@ async def test_a_denial_reaches_the_agent_with_its_reason(world: World) -> None:
 
 
 async def test_approvals_are_paged(world: World) -> None:
-    """Each request is on exactly one page, the newest first."""
-    for number in range(5):
+    """Each request is on exactly one page, the newest first, no page is empty, and all are counted."""
+    for number in range(4):
         await world.run("operator", "mads.ops.deploy", {"target": f"m{number}"})
-    seen: list[str] = []
-    before = ""
+    seen: list[list[str]] = []
+    cursor = None
     while True:
-        page = await world.call("auditor", "list_approvals", {"limit": 2, "before": before})
-        seen += [one["arguments"]["target"] for one in page["approvals"]]
-        before = page["next"]
-        if not before:
+        page = await world.call("auditor", "list_approvals", {"limit": 2, "cursor": cursor})
+        seen.append([one["arguments"]["target"] for one in page["approvals"]])
+        cursor = page["next_cursor"]
+        if cursor is None:
             break
-    assert seen == ["m4", "m3", "m2", "m1", "m0"]
+    assert seen == [["m3", "m2"], ["m1", "m0"]]
+    assert (await world.call("auditor", "status"))["approvals_waiting"] == 4
+    world.clock.advance(240 * 60)
+    assert (await world.call("auditor", "status"))["approvals_waiting"] == 0
+
+
+async def test_a_payload_is_erased_on_the_record_and_the_chain_still_holds(world: World) -> None:
+    """Only the operator erases, once; the record stays with its hashes, and who erased it and why is on record."""
+    await world.run("developer", "mads.ops.fetch_weather", {"city": "Rome"})
+    (listed,) = (await world.call("auditor", "list_records", {"mad": "ops"}))["records"]
+    before = await world.call("auditor", "get_record", {"record_id": listed["id"]})
+    assert "Rome" in str(before["payload"])
+    wish = {"record_id": listed["id"], "reason": "a person asked for it"}
+    assert await world.code("auditor", "erase_payload", wish) == "action_not_allowed"
+    erased = await world.call("operator", "erase_payload", wish)
+    assert erased == before | {"payload": None}
+    assert await world.call("auditor", "get_record", {"record_id": listed["id"]}) == erased
+    assert await world.code("operator", "erase_payload", wish) == "payload_unknown"
+    (event,) = (await world.call("auditor", "list_records", {"code": "payload_erased"}))["records"]
+    assert (event["agent"], event["causation"]) == ("operator", listed["id"])
+    (intent, *_) = (await world.call("auditor", "list_records", {"kind": "intent"}))["records"][::-1]
+    whole = await world.call("auditor", "get_record", {"record_id": intent["id"]})
+    assert "a person asked for it" in str(whole["payload"])
+    found = await world.call("auditor", "verify_journal")
+    assert (found["ok"], found["erased"]) == (True, 1)
 
 
 @pytest.mark.parametrize(
@@ -394,7 +419,7 @@ async def test_only_tools_that_the_caller_may_use_are_found(world: World) -> Non
     }
     assert (await world.call("developer", "find_tools", {"query": "deploy release customers"}))["tools"] == []
     everything = (await world.call("operator", "find_tools", {"limit": 100}))["tools"]
-    assert len(everything) == 23
+    assert len(everything) == 24
 
 
 async def test_usage_shows_costs_against_budgets(world: World) -> None:
@@ -402,11 +427,11 @@ async def test_usage_shows_costs_against_budgets(world: World) -> None:
     ledger = world.ports.ledger
     await ledger.settle(await ledger.reserve("ann", "default", 2_000_000), 500_000)
     await ledger.reserve("ann", "default", 1_000_000)
-    (used,) = (await world.call("auditor", "usage"))["usage"]
+    (used,) = (await world.call("auditor", "costs"))["costs"]
     assert used == {"day": "2026-01-01", "agent": "ann", "spent_usd": 0.5, "held_usd": 1.0, "limit_usd": 5.0}
     world.clock.advance(86_400)
-    assert (await world.call("auditor", "usage"))["usage"] == []
-    assert len((await world.call("auditor", "usage", {"days": 2}))["usage"]) == 1
+    assert (await world.call("auditor", "costs"))["costs"] == []
+    assert len((await world.call("auditor", "costs", {"days": 2}))["costs"]) == 1
 
 
 async def test_records_are_resources(world: World) -> None:

@@ -43,7 +43,7 @@ _tiers: dict[str, RiskTier] = {
             "code:delete vcs:push deploy:staging comms:external budget:exceed db:mutate secret:read secret:write "
             "secret:rotate tool:call approval:decide colony:admin",
         ),
-        (RiskTier.CRITICAL, "deploy:production db:admin org:fire"),
+        (RiskTier.CRITICAL, "deploy:production db:admin org:fire journal:erase"),
     )
     for action in actions.split()
 }

@@ -146,6 +146,11 @@ class Approvals:
             )
         )
 
+    async def count_pending(self, tenant: str) -> int:
+        """How many requests of a tenant can still be decided."""
+        now_ns = self._clock.now_ns()
+        return await self._database.read(lambda connection: records.count_pending(connection, tenant, now_ns))
+
     async def get(self, approval_id: str, tenant: str) -> Approval:
         """One request as it stands.
 
@@ -212,7 +217,7 @@ def _claim(connection: Connection, request: Approval, invocation: str) -> Approv
     now_ns = request.created_ns
     found = records.open_approval(connection, request.tenant, request.agent, request.tool, request.digest, now_ns)
     if found is None:
-        if records.count_pending(connection, request.tenant, request.agent, now_ns) >= MAX_PENDING:
+        if records.count_pending(connection, request.tenant, now_ns, agent=request.agent) >= MAX_PENDING:
             return None
         records.add_approval(connection, request)
         return request

@@ -129,13 +129,13 @@ def open_approval(
     return None if row is None else _approval(row, now_ns)
 
 
-def count_pending(connection: Connection, tenant: str, agent: str, now_ns: int) -> int:
-    """How many undecided requests of an agent there are."""
-    (count,) = connection.execute(
-        "SELECT count(*) FROM approvals WHERE tenant = ? AND status = 'pending' AND agent = ? AND expires_ns > ?",
-        (tenant, agent, now_ns),
-    ).fetchone()
-    return count
+def count_pending(connection: Connection, tenant: str, now_ns: int, *, agent: str | None = None) -> int:
+    """How many undecided requests there are: of one agent, or of all."""
+    statement = "SELECT count(*) FROM approvals WHERE tenant = ? AND status = 'pending' AND expires_ns > ?"
+    values: tuple[Any, ...] = (tenant, now_ns)
+    if agent is not None:
+        statement, values = f"{statement} AND agent = ?", (*values, agent)
+    return connection.execute(statement, values).fetchone()[0]
 
 
 def add_approval(connection: Connection, approval: Approval) -> None:

@@ -114,7 +114,7 @@ class _Reading:
     def __init__(self, client: ColonyClient, query: dict[str, Any]) -> None:
         self._client = client
         self._query = query
-        self._cursor = ""
+        self._cursor: str | None = None
         self._seen: set[str] = set()
         """Ids of the records behind the cursor that were read."""
         self._looks: set[str] = set()
@@ -137,16 +137,16 @@ class _Reading:
             self._cursor = following
             self._seen.clear()
 
-    def _look(self, where: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
+    def _look(self, where: dict[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
         """The records of a page that were not read before, and the cursor of the next page."""
         page, own = self._client.call_on_record("mads.grace.list_records", self._query | where)
         known = self._seen | self._looks
         self._seen.update(one["id"] for one in page["records"])
-        if not page["next"]:
+        if not page["next_cursor"]:
             # A page that goes to the end holds the records of all looks before it, if the query lets them through.
             self._looks.clear()
         self._looks.add(own)
-        return [one for one in page["records"] if one["id"] not in known], page["next"]
+        return [one for one in page["records"] if one["id"] not in known], page["next_cursor"]
 
 
 def _show(records: list[dict[str, Any]], table: Table, *, as_json: bool) -> None:

@@ -92,10 +92,10 @@ class SecretView:
 
 @dataclass(frozen=True, slots=True)
 class SecretList:
-    """One page of secrets by name; `next` is the `after` of the following page, null on the last one."""
+    """One page of secrets by name; `next_cursor` is the `cursor` of the following page, null on the last one."""
 
     secrets: list[SecretView]
-    next: str | None
+    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +189,13 @@ class Turing(Mad):
     async def list_secrets(
         self,
         call: Call,
-        after: Annotated[str, Field(max_length=128, description="`next` of the page before.")] = "",
+        cursor: Annotated[
+            str | None, Field(max_length=128, description="`next_cursor` of the page before; null for the first page.")
+        ] = None,
         limit: Annotated[int, Field(ge=1, le=500, description="Secrets on one page.")] = _PAGE,
     ) -> SecretList:
         """List the names of secrets with their owners, readers and versions, never with values."""
-        found = await self._keeper.list_secrets(call.principal, after=after, limit=limit + 1)
+        found = await self._keeper.list_secrets(call.principal, after=cursor or "", limit=limit + 1)
         page = found[:limit]
         return SecretList([_secret(info) for info in page], page[-1].newest.name if len(found) > limit else None)
 

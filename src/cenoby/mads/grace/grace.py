@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -15,36 +15,26 @@ from cenoby.access.tokens import Identities
 from cenoby.colony.breaker import Breakers
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Call
-from cenoby.colony.mad import Mad, ResourceKind
+from cenoby.colony.mad import Mad
 from cenoby.colony.supervisor import Supervisor
-from cenoby.colony.tool import CallInvalid, Tool, tool
+from cenoby.colony.tool import Tool, tool
 from cenoby.kernel.clock import Clock, iso_time
 from cenoby.kernel.envelope import Priority
 from cenoby.mads.grace import views
 from cenoby.mads.grace.circuit_tools import CircuitTools
+from cenoby.mads.grace.journal_tools import JournalTools
 from cenoby.mads.grace.mad_tools import MadTools
-from cenoby.mads.grace.records import (
-    RecordDetail,
-    RecordPage,
-    RecordUnknown,
-    VerificationView,
-    record_detail,
-    record_page,
-    time_ns,
-    verification_view,
-)
+from cenoby.mads.grace.paging import Cursor, Limit
 from cenoby.mads.grace.tool_search import rank
-from cenoby.store.journal import Journal, JournalQuery, head_of
+from cenoby.store.journal import Journal
 from cenoby.telemetry.metrics import Metrics
 from cenoby.telemetry.recorder import Recorder
 
-Limit = Annotated[int, Field(ge=1, le=1000, description="Most entries on one page.")]
-Time = Annotated[str | None, Field(description="RFC 3339, e.g. 2026-07-28T12:00:00Z; UTC where no offset is given.")]
 AgentName = Annotated[str, Field(description="Name of the agent.", min_length=1, max_length=63)]
 Reason = Annotated[str, Field(description="Why; the asking agent and the journal get it.", max_length=2000)]
 
 
-class Grace(CircuitTools, MadTools, Mad):
+class Grace(CircuitTools, JournalTools, MadTools, Mad):
     """Shows the colony to whoever runs or checks it, and takes their decisions.
 
     Args:
@@ -93,31 +83,18 @@ class Grace(CircuitTools, MadTools, Mad):
         self._metrics = metrics
         self._clock = clock
 
-    def resources(self) -> list[ResourceKind]:
-        return [
-            ResourceKind(
-                template="cenoby://journal/{record_id}",
-                name="journal record",
-                description="One record of the journal: who did what, who allowed it, and its place in the chain.",
-                tool="mads.grace.get_record",
-                list_tool="mads.grace.list_records",
-                list_key="records",
-            )
-        ]
-
     @tool("colony:read", effect="reads", title="Status of the colony", priority=Priority.SYSTEM)
     async def status(self, call: Call) -> views.StatusView:
         """Show what runs: MADs and mailboxes, the journal's head, calls since the start, protections that hold."""
         about = self._about
         head = await self._journal.head()
-        waiting = await self._approvals.list(call.principal.tenant, pending=True, limit=1000)
         return views.StatusView(
             colony=about.colony,
             node=about.node,
             version=about.version,
             started=iso_time(about.started_ns),
             uptime_seconds=round((self._clock.now_ns() - about.started_ns) / 1e9, 1),
-            approvals_waiting=len(waiting),
+            approvals_waiting=await self._approvals.count_pending(call.principal.tenant),
             calls=self._metrics.calls(),
             journal=views.HeadView(head.seq, head.id, head.hash) if head else None,
             protections=dict(about.protections()),
@@ -191,67 +168,6 @@ class Grace(CircuitTools, MadTools, Mad):
         await call.note("token_revoked", {"token_id": token_id, "agent": revoked.agent})
         return views.token_view(revoked, self._clock.now_ns())
 
-    @tool("journal:read", effect="reads", title="List journal records")
-    async def list_records(
-        self,
-        call: Call,
-        since: Time = None,
-        until: Time = None,
-        agent: Annotated[str | None, Field(description="Only of this agent.")] = None,
-        mad: Annotated[str | None, Field(description="Only of this MAD.")] = None,
-        tool: Annotated[str | None, Field(description="Only of this tool, by canonical name.")] = None,
-        correlation: Annotated[str | None, Field(description="Only with this correlation id.")] = None,
-        kind: Annotated[
-            Literal["call", "decision", "intent", "outcome", "event"] | None, Field(description="Only of this kind.")
-        ] = None,
-        code: Annotated[str | None, Field(description="Only with this error or event code.")] = None,
-        limit: Limit = 50,
-        cursor: Annotated[str, Field(description="`next` of the page before; empty for the first page.")] = "",
-        newest_first: Annotated[bool, Field(description="Newest first, or oldest first.")] = True,
-    ) -> RecordPage:
-        """List journal records, page by page: who called what, what was decided, how it ended."""
-        query = JournalQuery(
-            tenant=call.principal.tenant,
-            since_ns=time_ns(since),
-            until_ns=time_ns(until),
-            agent=agent or "",
-            mad=mad or "",
-            tool=tool or "",
-            code=code or "",
-            correlation=correlation or "",
-            kind=kind or "",
-            newest_first=newest_first,
-            limit=limit,
-            cursor=cursor,
-        )
-        return record_page(await self._journal.page(query))
-
-    @tool("journal:read", effect="reads", title="Show a journal record")
-    async def get_record(
-        self, call: Call, record_id: Annotated[str, Field(description="Id of the record.")]
-    ) -> RecordDetail:
-        """Show one journal record with its payload (secrets were taken out before it was written) and its hashes."""
-        found = await self._journal.get(record_id)
-        if found is None or found.tenant not in ("", call.principal.tenant):
-            raise RecordUnknown("record_unknown", f"The journal has no record {record_id[:64]!r}; list_records lists.")
-        return record_detail(found)
-
-    @tool("journal:read", effect="reads", title="Verify the journal", timeout=3600, priority=Priority.BULK)
-    async def verify_journal(
-        self,
-        call: Call,
-        heads: Annotated[
-            list[str], Field(description="Heads of earlier checks, node:seq:hash; they must still be in the chain.")
-        ] = [],  # noqa: B006 - only read
-    ) -> VerificationView:
-        """Check the whole hash chain and all payloads that are there; names the first record that does not hold."""
-        del call
-        try:
-            kept = [head_of(head) for head in heads]
-        except ValueError as error:
-            raise CallInvalid("arguments_invalid", f"heads: {error}.") from None
-        return verification_view(await self._journal.verify(kept))
-
     @tool("journal:read", effect="reads", title="List spans")
     async def list_spans(
         self,
@@ -268,13 +184,14 @@ class Grace(CircuitTools, MadTools, Mad):
         self,
         call: Call,
         pending: Annotated[bool, Field(description="Only those that can still be decided.")] = True,
-        before: Annotated[str, Field(description="`next` of the page before; empty for the first page.")] = "",
+        cursor: Cursor = None,
         limit: Limit = 50,
     ) -> views.ApprovalList:
         """List calls that wait for a person's decision, newest first, with exactly what they would do."""
-        found = await self._approvals.list(call.principal.tenant, pending=pending, before=before, limit=limit)
-        following = found[-1].id if len(found) == limit else ""
-        return views.ApprovalList([views.approval_view(one) for one in found], following)
+        found = await self._approvals.list(call.principal.tenant, pending=pending, before=cursor or "", limit=limit + 1)
+        page = found[:limit]
+        following = page[-1].id if len(found) > limit else None
+        return views.ApprovalList([views.approval_view(one) for one in page], following)
 
     @tool("approval:decide", effect="writes", title="Approve a call")
     async def approve(
@@ -297,15 +214,15 @@ class Grace(CircuitTools, MadTools, Mad):
         return await self._decide(call, approval_id, reason, approve=False)
 
     @tool("journal:read", effect="reads", title="Costs and budgets")
-    async def usage(
+    async def costs(
         self,
         call: Call,
         agent: Annotated[str | None, Field(description="Only of this agent.")] = None,
         days: Annotated[int, Field(ge=1, le=366, description="UTC days, today included.")] = 1,
-    ) -> views.UsageList:
+    ) -> views.CostList:
         """Show what agents spent and hold reserved, against their daily budgets, newest day first."""
         found = await self._ledger.usage(call.principal.tenant, agent=agent, days=days)
-        return views.UsageList([views.usage_view(one) for one in found])
+        return views.CostList([views.cost_view(one) for one in found])
 
     async def _decide(self, call: Call, approval_id: str, reason: str, *, approve: bool) -> views.ApprovalView:
         decided: Approval = await self._approvals.decide(approval_id, call.principal, approve, reason)

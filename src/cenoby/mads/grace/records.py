@@ -22,7 +22,10 @@ class QueryInvalid(InvalidInput):
 class RecordUnknown(NotFound):
     """The journal has no such record."""
 
-    codes = {"record_unknown": "The journal has no record with this id, or not for this caller."}
+    codes = {
+        "record_unknown": "The journal has no record with this id, or not for this caller.",
+        "payload_unknown": "The record has no payload: it never had one, or it was erased.",
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,8 @@ class RecordView:
 @dataclass(frozen=True, slots=True)
 class RecordPage:
     records: list[RecordView]
-    next: str
-    """Give this as `cursor` for the next page; empty on the last one."""
+    next_cursor: str | None
+    """Give this as `cursor` for the next page; null on the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ def record_detail(record: Record) -> RecordDetail:
 
 def record_page(page: JournalPage) -> RecordPage:
     """A page of records, for people."""
-    return RecordPage([record_view(one) for one in page.records], page.next)
+    return RecordPage([record_view(one) for one in page.records], page.next or None)
 
 
 def verification_view(found: Verification) -> VerificationView:

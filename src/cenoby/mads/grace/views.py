@@ -154,8 +154,8 @@ class ApprovalView:
 @dataclass(frozen=True, slots=True)
 class ApprovalList:
     approvals: list[ApprovalView]
-    next: str
-    """Give this as `before` for the next page; empty on the last one."""
+    next_cursor: str | None
+    """Give this as `cursor` for the next page; null on the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ class ToolList:
 
 
 @dataclass(frozen=True, slots=True)
-class UsageView:
+class CostView:
     day: str
     agent: str
     spent_usd: float
@@ -185,8 +185,8 @@ class UsageView:
 
 
 @dataclass(frozen=True, slots=True)
-class UsageList:
-    usage: list[UsageView]
+class CostList:
+    costs: list[CostView]
 
 
 def agent_view(info: AgentInfo) -> AgentView:
@@ -258,9 +258,9 @@ def tool_view(tool: Tool) -> ToolView:
     )
 
 
-def usage_view(usage: Usage) -> UsageView:
+def cost_view(usage: Usage) -> CostView:
     """One agent's money on one day, for people."""
-    return UsageView(
+    return CostView(
         day=iso_time(usage.day * _DAY_NS)[:10],
         agent=usage.agent,
         spent_usd=usage.spent / 1e6,
