@@ -61,7 +61,7 @@ def test_every_bus_event_in_the_code_is_declared() -> None:
 
 
 async def test_every_event_in_the_journal_is_declared(tmp_path: Path) -> None:
-    """A colony lives, keeps secrets, makes tokens, erases a payload, and stops: all events it journals are declared."""
+    """A colony keeps secrets, moves a MAD, makes tokens, erases, and stops: all events that it journals are declared."""
     async with open_colony(settings(tmp_path), SystemClock()) as colony:
         for name, arguments in (
             ("turing.set_secret", {"name": "k", "value": "v" * 20, "readers": ["agent:nobody"]}),
@@ -71,20 +71,26 @@ async def test_every_event_in_the_journal_is_declared(tmp_path: Path) -> None:
             ("turing.get_secret", {"name": "k"}),
             ("turing.revoke_secret", {"name": "k"}),
             ("turing.rotate_master_key", {}),
+            ("grace.open_circuit", {"circuit": "mad:turing", "reason": "r"}),
+            ("grace.close_circuit", {"circuit": "mad:turing"}),
+            ("grace.pause_mad", {"mad": "turing", "reason": "r"}),
+            ("grace.resume_mad", {"mad": "turing"}),
+            ("grace.restart_mad", {"mad": "turing", "reason": "r"}),
+            ("grace.kill_mad", {"mad": "turing", "reason": "r"}),
             ("grace.create_token", {"agent": "eve", "role": "observer"}),
         ):
             outcome = await call(colony, f"mads.{name}", **arguments)
         await call(colony, "mads.grace.revoke_token", token_id=outcome.value["token_id"])
         journal = colony.parts.ports.journal
         record = (await journal.page(JournalQuery(code="secret_read"))).records[0]
-        await journal.erase(record, agent="ola")
+        await call(colony, "mads.grace.erase_payload", record_id=record.id, reason="r")
     database = await Database.open(tmp_path / "data" / "colony.db", clock=SystemClock())
     page = await Journal(database, node="main-1", clock=SystemClock()).page(JournalQuery(kind="event", limit=500))
     await database.close()
     codes = {record.code for record in page.records}
     declared = {code for code in declared_events() if not is_bus_event(code)}
     assert codes <= declared
-    assert declared - codes == {"colony_cut_off", "approval_approved", "approval_denied"}
+    assert declared - codes == {"colony_cut_off", "approval_approved", "approval_denied", "mad_failed"}
 
 
 async def test_an_event_that_its_mad_does_not_declare_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from cenoby.access.principals import Principal
 from cenoby.app.composition import Colony, open_colony
 from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.settings_file import load_settings
+from cenoby.store.journal import JournalQuery
 
 ADA = Principal("ada", "default", ("developer",), "agent")
 
@@ -38,3 +39,16 @@ async def test_secrets_are_paged(colony: Colony) -> None:
     names = [[one["newest"]["name"] for one in page["secrets"]] for page in (first, last)]
     assert names == [["a", "b"], ["c", "d"]]
     assert last["next_cursor"] is None
+
+
+async def test_a_value_is_measured_in_bytes_before_the_call_is_on_record(colony: Colony) -> None:
+    """What the vault could not keep is bad input: no intent, no outcome in doubt, nothing of it in the answer."""
+    assert (await call(colony, "set_secret", name="fits", value="ä" * 32_768))["version"] == 1
+    for tool, argument in (("set_secret", "value"), ("rotate_secret", "new_value")):
+        outcome = await colony.call(ADA, f"mads.turing.{tool}", {"name": "fits", argument: "ä" * 32_768 + "x"})
+        assert outcome.error is not None
+        assert outcome.error.code == "arguments_invalid"
+        assert "65536 bytes" in outcome.error.message
+        assert "ä" not in str(outcome.error.to_wire())
+    found = await colony.parts.ports.journal.page(JournalQuery(kind="intent"))
+    assert [record.tool for record in found.records] == ["mads.turing.set_secret"]

@@ -11,26 +11,54 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad
 from cenoby.colony.tool import tool
 from cenoby.kernel.clock import iso_time
 from cenoby.protection.secrets import EVENTS as SECRET_EVENTS
-from cenoby.protection.secrets import Caller, Record, SecretInfo, SecretValue, VersionInfo
+from cenoby.protection.secrets import (
+    LONGEST_VALUE,
+    MOST_READERS,
+    NAME_FORM,
+    READER_FORM,
+    Caller,
+    Journalled,
+    SecretInfo,
+    SecretValue,
+    VersionInfo,
+    value_problem,
+)
 
 Name = Annotated[
     str,
     Field(
-        pattern=r"^[A-Za-z0-9_.\-/]{1,128}$",
+        pattern=f"^{NAME_FORM}$",
         description="Name of the secret: letters, digits and _ . - /, at most 128, e.g. `models/openai`.",
     ),
 ]
-Value = Annotated[str, Field(min_length=1, max_length=65_536, description="The value; never journalled or shown.")]
 Version = Annotated[int, Field(ge=1)]
-Reader = Annotated[str, Field(pattern=r"^(role|agent):[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+Reader = Annotated[str, Field(pattern=f"^{READER_FORM}$")]
 _PAGE = 100
+
+
+def _checked(value: str) -> str:
+    # The schema counts characters; what the vault keeps is bytes, and it must not say so after the call is on record.
+    if problem := value_problem(value):
+        raise ValueError(problem)
+    return value
+
+
+Value = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=LONGEST_VALUE,
+        description=f"The value, at most {LONGEST_VALUE} bytes in UTF-8; never journalled or shown.",
+    ),
+    AfterValidator(_checked),
+]
 
 
 class SecretKeeper(Protocol):
@@ -44,11 +72,11 @@ class SecretKeeper(Protocol):
         *,
         readers: Sequence[str] | None = None,
         colony_only: bool | None = None,
-        record: Record,
+        record: Journalled,
     ) -> VersionInfo: ...
 
     async def get_secret(
-        self, caller: Caller, name: str, version: int | None = None, *, record: Record
+        self, caller: Caller, name: str, version: int | None = None, *, record: Journalled
     ) -> SecretValue: ...
 
     async def list_secrets(self, caller: Caller, *, after: str = "", limit: int = 100) -> list[SecretInfo]: ...
@@ -56,14 +84,14 @@ class SecretKeeper(Protocol):
     async def list_versions(self, caller: Caller, name: str) -> list[VersionInfo]: ...
 
     async def rotate_secret(
-        self, caller: Caller, name: str, new_value: str | None = None, *, length: int = 32, record: Record
+        self, caller: Caller, name: str, new_value: str | None = None, *, length: int = 32, record: Journalled
     ) -> VersionInfo: ...
 
     async def revoke_secret(
-        self, caller: Caller, name: str, version: int | None = None, *, record: Record
+        self, caller: Caller, name: str, version: int | None = None, *, record: Journalled
     ) -> list[int]: ...
 
-    async def rotate_master_key(self, *, record: Record) -> str: ...
+    async def rotate_master_key(self, *, record: Journalled) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +183,7 @@ class Turing(Mad):
         readers: Annotated[
             list[Reader] | None,
             Field(
-                max_length=64,
+                max_length=MOST_READERS,
                 description="Who may read it, as `role:<name>` or `agent:<name>`; empty: every caller who may read "
                 "secrets; left out: as before, and empty for a new secret.",
             ),

@@ -6,7 +6,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-Record = Callable[[str, dict[str, Any]], Awaitable[object]]
+NAME_FORM = r"[A-Za-z0-9_.\-/]{1,128}"
+READER_FORM = r"(role|agent):[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
+MOST_READERS = 64
+LONGEST_VALUE = 64 * 1024
+"""Bytes of the longest value, in UTF-8."""
+
+Journalled = Callable[[str, dict[str, Any]], Awaitable[object]]
 """Journals an event `(code, payload)`; when it returns, the event is durable. Raises where it could not be recorded."""
 
 EVENTS = {
@@ -18,6 +24,12 @@ EVENTS = {
     "master_key_rotated": "The key that protects all secrets is about to be replaced by the one with `key_id`.",
 }
 """What the vault journals, each before it is done."""
+
+
+def value_problem(value: str) -> str:
+    """What keeps a text from being the value of a secret; empty where nothing does."""
+    size = len(value.encode())
+    return "" if 0 < size <= LONGEST_VALUE else f"a value has 1 to {LONGEST_VALUE} bytes in UTF-8, not {size}"
 
 
 class Caller(Protocol):

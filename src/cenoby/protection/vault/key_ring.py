@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from cenoby.kernel.clock import Clock
-from cenoby.protection.secrets import Record
+from cenoby.protection.secrets import Journalled
 from cenoby.protection.vault import records
 from cenoby.protection.vault.cipher import rewrap
 from cenoby.protection.vault.keys import KeySource, MasterKey, VaultError
@@ -31,7 +31,7 @@ class KeyRing:
         self._changing = asyncio.Lock()
 
     @classmethod
-    async def open(cls, database: Database, source: KeySource, clock: Clock, record: Record) -> KeyRing:
+    async def open(cls, database: Database, source: KeySource, clock: Clock, record: Journalled) -> KeyRing:
         """Find the key that the database was left with, make the first one, or finish a change that was interrupted.
 
         Raises:
@@ -62,7 +62,7 @@ class KeyRing:
         """The key in force, asked within a transaction, so that no change which committed before it is missed."""
         return self._keys[_in_force(connection)]
 
-    async def rotate(self, record: Record) -> str:
+    async def rotate(self, record: Journalled) -> str:
         """Put a new key in force and wrap every data key with it; the new key's id.
 
         Goes on to its end when the caller is cancelled.
@@ -74,7 +74,7 @@ class KeyRing:
         await _to_the_end(self._rotate_to(new, record))
         return new.id
 
-    async def _rotate_to(self, new: MasterKey, record: Record) -> None:
+    async def _rotate_to(self, new: MasterKey, record: Journalled) -> None:
         async with self._changing:
             await asyncio.to_thread(self._source.stage, new)
             self._keys[new.id] = new

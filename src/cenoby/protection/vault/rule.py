@@ -6,13 +6,15 @@ import re
 from collections.abc import Collection, Sequence
 
 from cenoby.kernel.errors import NotFound, Refused
-from cenoby.protection.secrets import Caller, SecretInfo, VersionInfo
-
-LONGEST_VALUE = 64 * 1024
-"""Bytes of the longest value, in UTF-8."""
-_NAME = re.compile(r"[A-Za-z0-9_.\-/]{1,128}")
-_READER = re.compile(r"(role|agent):[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_MOST_READERS = 64
+from cenoby.protection.secrets import (
+    MOST_READERS,
+    NAME_FORM,
+    READER_FORM,
+    Caller,
+    SecretInfo,
+    VersionInfo,
+    value_problem,
+)
 
 
 class SecretRefused(Refused):
@@ -42,15 +44,14 @@ def check_new(name: str, value: str, readers: Sequence[str]) -> None:
     Raises:
         SecretRefused: `secret_invalid`.
     """
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(NAME_FORM, name):
         raise _invalid("a name has 1 to 128 characters out of letters, digits and _ . - /")
-    size = len(value.encode())
-    if not 0 < size <= LONGEST_VALUE:
-        raise _invalid(f"a value has 1 to {LONGEST_VALUE} bytes, not {size}")
-    if len(readers) > _MOST_READERS:
-        raise _invalid(f"at most {_MOST_READERS} readers; use a role")
+    if problem := value_problem(value):
+        raise _invalid(problem)
+    if len(readers) > MOST_READERS:
+        raise _invalid(f"at most {MOST_READERS} readers; use a role")
     for reader in readers:
-        if not _READER.fullmatch(reader):
+        if not re.fullmatch(READER_FORM, reader):
             raise _invalid(f"reader {reader[:80]!r} is neither role:<name> nor agent:<name>")
 
 

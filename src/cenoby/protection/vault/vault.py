@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from cenoby.kernel.clock import Clock
-from cenoby.protection.secrets import Caller, Record, SecretInfo, SecretValue, VersionInfo
+from cenoby.protection.secrets import Caller, Journalled, SecretInfo, SecretValue, VersionInfo
 from cenoby.protection.vault import records
 from cenoby.protection.vault.cipher import Place, Sealed, seal, unseal
 from cenoby.protection.vault.key_ring import KeyRing
@@ -39,7 +39,7 @@ class Vault:
     """
 
     def __init__(
-        self, database: Database, ring: KeyRing, clock: Clock, record: Record, stewards: Collection[str]
+        self, database: Database, ring: KeyRing, clock: Clock, record: Journalled, stewards: Collection[str]
     ) -> None:
         self._database = database
         self._ring = ring
@@ -55,7 +55,7 @@ class Vault:
         source: KeySource,
         *,
         clock: Clock,
-        record: Record,
+        record: Journalled,
         stewards: Collection[str] = ("operator",),
     ) -> Vault:
         """Open the vault with the master key that `source` keeps.
@@ -73,7 +73,7 @@ class Vault:
         *,
         readers: Sequence[str] | None = None,
         colony_only: bool | None = None,
-        record: Record,
+        record: Journalled,
     ) -> VersionInfo:
         """Store a new version.
 
@@ -95,7 +95,9 @@ class Vault:
                 caller, name, value, tuple(sorted(set(readers or ()))), bool(colony_only), "secret_set", record
             )
 
-    async def get_secret(self, caller: Caller, name: str, version: int | None = None, *, record: Record) -> SecretValue:
+    async def get_secret(
+        self, caller: Caller, name: str, version: int | None = None, *, record: Journalled
+    ) -> SecretValue:
         """Tell a secret to a caller.
 
         Args:
@@ -126,7 +128,7 @@ class Vault:
         return found
 
     async def rotate_secret(
-        self, caller: Caller, name: str, new_value: str | None = None, *, length: int = 32, record: Record
+        self, caller: Caller, name: str, new_value: str | None = None, *, length: int = 32, record: Journalled
     ) -> VersionInfo:
         """Store a new version of an existing secret, with the same readers, and tell nobody its value.
 
@@ -145,7 +147,7 @@ class Vault:
             return await self._add(caller, name, value, newest.readers, newest.colony_only, "secret_rotated", record)
 
     async def revoke_secret(
-        self, caller: Caller, name: str, version: int | None = None, *, record: Record
+        self, caller: Caller, name: str, version: int | None = None, *, record: Journalled
     ) -> list[int]:
         """Destroy one version, or all of them, for good; the numbers of those that were good until now.
 
@@ -189,7 +191,7 @@ class Vault:
         )
         return told.value
 
-    async def rotate_master_key(self, *, record: Record) -> str:
+    async def rotate_master_key(self, *, record: Journalled) -> str:
         """Put a new master key in force and wrap every data key with it; the new key's id.
 
         Goes on to its end when the caller is cancelled. Backups of the database made before need the former key.
@@ -207,7 +209,7 @@ class Vault:
         readers: tuple[str, ...],
         colony_only: bool,
         code: str,
-        record: Record,
+        record: Journalled,
     ) -> VersionInfo:
         check_new(name, value, readers)
         await record(code, {"name": name, "readers": list(readers), "colony_only": colony_only})
@@ -234,7 +236,7 @@ class Vault:
         name: str,
         version: int | None,
         check: Callable[[VersionInfo], None],
-        record: Record,
+        record: Journalled,
         payload: dict[str, Any],
     ) -> SecretValue:
         info = await self._version(tenant, name, version)
@@ -269,7 +271,7 @@ class Vault:
         return info
 
     async def _checked(
-        self, check: Callable[[], None], info: VersionInfo, record: Record, payload: dict[str, Any] | None = None
+        self, check: Callable[[], None], info: VersionInfo, record: Journalled, payload: dict[str, Any] | None = None
     ) -> None:
         try:
             check()
