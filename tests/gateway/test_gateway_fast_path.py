@@ -1,4 +1,4 @@
-"""The short way answers as the SDK's way does; what it does not recognise it leaves alone."""
+"""The fast path answers as the SDK's way does; what it does not recognise it leaves alone."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def comparable(answer: Any) -> Any:
 
 @pytest.mark.parametrize("name", CALLS)
 async def test_both_ways_answer_the_same(mcp: McpHttp, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Results, refusals, faults, questions and protocol errors are the same on the short way and by the SDK."""
+    """Results, refusals, faults, questions and protocol errors are the same on the fast path and by the SDK."""
     tool_name, arguments = CALLS[name]
     capabilities = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
     params = {"name": tool_name, "arguments": arguments}
@@ -65,7 +65,7 @@ async def test_both_ways_answer_the_same(mcp: McpHttp, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("name", [name for name in CALLS if name != "asks"])
 async def test_both_ways_answer_the_same_in_a_session(mcp: McpHttp, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """The same for the handshake revisions, where the SDK streams what the short way answers as one object."""
+    """The same for the handshake revisions, where the SDK streams what the fast path answers as one object."""
     tool_name, arguments = CALLS[name]
     await mcp.open()
     params = {"name": tool_name, "arguments": arguments}
@@ -153,7 +153,7 @@ async def test_a_tool_asks_the_official_client(stand: Stand, monkeypatch: pytest
 
 async def test_a_silent_call_is_kept_alive(stand: Stand, mcp: McpHttp, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that says nothing for long becomes a stream with comments, so that nothing in between cuts it off."""
-    monkeypatch.setattr("cenoby.gateway.live_answer.PING_SECONDS", 0.05)
+    monkeypatch.setattr("cenoby.gateway.fast_answer.PING_SECONDS", 0.05)
     params = {"name": "mads.probe.wait", "arguments": {}}
     call = asyncio.create_task(mcp.stateless("tools/call", params))
     await asyncio.wait_for(stand.probe.waiting.wait(), 5)
@@ -168,7 +168,7 @@ async def test_a_silent_call_is_kept_alive(stand: Stand, mcp: McpHttp, monkeypat
 async def test_a_short_answer_leaves_the_same_records(
     stand: Stand, mcp: McpHttp, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """The short way is through the same pipeline: one decision for each call, whichever way it came."""
+    """The fast path is through the same pipeline: one decision for each call, whichever way it came."""
     tool_name, arguments = CALLS[name]
     params = {"name": tool_name, "arguments": arguments}
     await mcp.stateless("tools/call", params)
@@ -194,7 +194,7 @@ UNUSUAL_HEADERS: dict[str, dict[str, str]] = {
 async def test_unusual_headers_get_the_answer_of_the_sdk(
     mcp: McpHttp, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """With and without the short way, a request whose headers are unusual is answered alike."""
+    """With and without the fast path, a request whose headers are unusual is answered alike."""
     params = {"name": "mads.probe.say", "arguments": {"text": "x"}}
     with_it = await mcp.stateless("tools/call", params, **UNUSUAL_HEADERS[name])
     monkeypatch.setattr(FastPath, "read", lambda *_: None)

@@ -1,4 +1,7 @@
-"""The gateway's one ASGI application: who may knock, at which door, and how much at once."""
+"""The gateway's one ASGI application: who may knock, at which door, and how much at once.
+
+A usual `tools/call` is read and answered by `fast_path.py`, everything else by the SDK; why, says ADR 0003.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The short way of a usual `tools/call`, in either era: read once, through the same pipeline, written from pieces.
+"""The fast path of a usual `tools/call`, in either era: read once, through the same pipeline, written from pieces.
 
 Whatever is unusual in any way is left to the SDK. `tests/gateway` compares the answers of the two ways.
 """
@@ -20,8 +20,8 @@ from cenoby.gateway.call_results import ResultWriter, Written
 from cenoby.gateway.calls import traceparent
 from cenoby.gateway.catalogue import Catalogue
 from cenoby.gateway.client_channel import input_required
-from cenoby.gateway.live_answer import LiveAnswer
-from cenoby.gateway.live_channel import LiveSessionChannel, LiveStatelessChannel
+from cenoby.gateway.fast_answer import FastAnswer
+from cenoby.gateway.fast_channel import FastSessionChannel, FastStatelessChannel
 from cenoby.gateway.sealed_state import StateSeal, asked_by
 from cenoby.gateway.session import Session
 from cenoby.gateway.standing import Standing
@@ -77,8 +77,8 @@ class FastPath:
         self, request: StatelessCall, principal: Principal, token: str, scope: Scope, send: Send
     ) -> None:
         params, meta = request.params, request.params.meta
-        answer = LiveAnswer(send)
-        channel = LiveStatelessChannel(answer, meta.progress_token, meta.log_level, meta.capabilities)
+        answer = FastAnswer(send)
+        channel = FastStatelessChannel(answer, meta.progress_token, meta.log_level, meta.capabilities)
         connection = scope.get("cenoby.connection")
         try:
             if connection is not None:
@@ -100,8 +100,8 @@ class FastPath:
     async def _serve_session(
         self, request: SessionCall, principal: Principal, token: str, session: Session, send: Send
     ) -> None:
-        answer = LiveAnswer(send, ((b"mcp-session-id", session.id.encode()),))
-        channel = LiveSessionChannel(answer, request.params.meta.progress_token, session)
+        answer = FastAnswer(send, ((b"mcp-session-id", session.id.encode()),))
+        channel = FastSessionChannel(answer, request.params.meta.progress_token, session)
         try:
             with session.call(request.id, _current_task()) as cancelled:
                 try:
@@ -126,7 +126,7 @@ class FastPath:
         return await self._standing.run(principal, params.name, invocation)
 
 
-async def _finish(answer: LiveAnswer, written: Written) -> None:
+async def _finish(answer: FastAnswer, written: Written) -> None:
     await answer.finish(written.status, written.body, written.headers)
 
 

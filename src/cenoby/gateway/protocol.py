@@ -1,6 +1,6 @@
 """uvicorn's HTTP protocol with what it lacks: deadlines for slow clients and limits on heads and connections.
 
-Nothing here costs a timer per request: one sweep a second looks at every connection (`overdue`).
+Nothing here costs a timer per request: one sweep a second looks at every connection (`close_if_overdue`).
 """
 
 from __future__ import annotations

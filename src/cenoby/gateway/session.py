@@ -137,7 +137,7 @@ class Session:
                 waiting.set_result({"error": "the session ended"})
 
     def _stay(self) -> None:
-        # The SDK holds a session open while it serves a request of it; a call on the short way only puts off its end.
+        # The SDK holds a session open while it serves a request of it; a call on the fast path only puts off its end.
         idle = self.transport.idle_scope
         if idle is not None and idle.deadline != math.inf:
             idle.deadline = anyio.current_time() + IDLE_SECONDS

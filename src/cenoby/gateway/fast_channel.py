@@ -1,4 +1,4 @@
-"""The way back to the client of a call on the short way, in either era."""
+"""The way back to the client of a call on the fast path, in either era."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from cenoby.gateway.call_requests import Capabilities
 from cenoby.gateway.client_channel import AnswerBook, Asking, wants_log
-from cenoby.gateway.live_answer import LiveAnswer
+from cenoby.gateway.fast_answer import FastAnswer
 from cenoby.gateway.session import Session
 
 
-class _Live:
+class _Fast:
     """What both eras do on the call's own answer.
 
     Args:
@@ -20,7 +20,7 @@ class _Live:
         log_level: least severe level that the client wants; None for no log lines at all.
     """
 
-    def __init__(self, answer: LiveAnswer, progress_token: str | int | None, log_level: str | None) -> None:
+    def __init__(self, answer: FastAnswer, progress_token: str | int | None, log_level: str | None) -> None:
         self._answer = answer
         self._progress_token = progress_token
         self._log_level = log_level
@@ -43,17 +43,17 @@ class _Live:
             await self._answer.tell({"jsonrpc": "2.0", "method": "notifications/message", "params": params})
 
 
-class LiveStatelessChannel(_Live, AnswerBook):
+class FastStatelessChannel(_Fast, AnswerBook):
     """Asks by ending the call."""
 
     def __init__(
         self,
-        answer: LiveAnswer,
+        answer: FastAnswer,
         progress_token: str | int | None,
         log_level: str | None,
         capabilities: Capabilities,
     ) -> None:
-        _Live.__init__(self, answer, progress_token, log_level)
+        _Fast.__init__(self, answer, progress_token, log_level)
         AnswerBook.__init__(self, {})
         self._capabilities = capabilities
 
@@ -61,10 +61,10 @@ class LiveStatelessChannel(_Live, AnswerBook):
         return getattr(self._capabilities, capability, None) is not None
 
 
-class LiveSessionChannel(_Live, Asking):
+class FastSessionChannel(_Fast, Asking):
     """Asks on the answer's stream; the client's replies come as requests of their own to the session."""
 
-    def __init__(self, answer: LiveAnswer, progress_token: str | int | None, session: Session) -> None:
+    def __init__(self, answer: FastAnswer, progress_token: str | int | None, session: Session) -> None:
         super().__init__(answer, progress_token, session.log_level)
         self._session = session
 

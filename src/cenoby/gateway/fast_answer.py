@@ -22,7 +22,7 @@ _STREAM = (
 _OTHER_LINE_ENDS = tuple((end.encode(), f"\\u{ord(end):04x}".encode()) for end in "\x85\u2028\u2029")
 
 
-class LiveAnswer:
+class FastAnswer:
     """One answer under way.
 
     Args:
