@@ -13,6 +13,7 @@ from cenoby.colony.invocation import Invocation
 from cenoby.colony.mad import ListName, Mad, ResourceKind
 from cenoby.colony.mailbox import Mailbox, MailboxState
 from cenoby.colony.prompts import HostedPrompt, hosted_prompts, prompt_tool
+from cenoby.colony.scheduler import Scheduler
 from cenoby.colony.tool import CallInvalid, Tool, ToolContent, tools_of
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.envelope import Envelope
@@ -78,6 +79,7 @@ class Host:
         self._subscriptions: dict[str, Subscription] = {}
         self._live: dict[str, Invocation] = {}
         self._started: set[str] = set()
+        self._scheduler = Scheduler(mailbox.running)
 
     async def add(self, mad: Mad) -> None:
         """Start a MAD and take calls for it; listeners of `<colony>.tools` hear of it.
@@ -92,7 +94,7 @@ class Host:
         await mad.start()
         self._started.add(mad.name)
         self._mads[mad.name] = mad
-        self._mailboxes[mad.name] = Mailbox(mad.name, self._mailbox_settings, self._clock)
+        self._mailboxes[mad.name] = Mailbox(mad.name, self._mailbox_settings, self._clock, self._scheduler)
         watchers = self._mailbox_settings.model_copy(update={"concurrency": self._mailbox_settings.watchers})
         self._watchers[mad.name] = Mailbox(mad.name, watchers, self._clock)
         self._tools.update({tool.name: tool for tool in tools})
@@ -104,7 +106,8 @@ class Host:
         mad = self._mads.pop(name)
         await self._subscriptions.pop(name).close()
         self._tools = {key: tool for key, tool in self._tools.items() if tool.mad != name}
-        del self._mailboxes[name], self._watchers[name]
+        self._mailboxes.pop(name).close()
+        del self._watchers[name]
         if name in self._started:
             self._started.discard(name)
             await mad.along.stop()
@@ -271,7 +274,8 @@ class Host:
             return await _run(self.tool(order.tool), invocation)
 
         mailbox = (self._watchers if tool.says.waits else self._mailboxes)[tool.mad]
-        return await mailbox.run(envelope.priority, work)
+        says, size = tool.says, len(invocation.canonical)
+        return await mailbox.run(envelope.priority, work, size=size, again=says.idempotent)
 
 
 def _verified_tools(mad: Mad) -> list[Tool]:

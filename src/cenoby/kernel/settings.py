@@ -90,6 +90,12 @@ class MailboxSettings(Section):
     """Tool calls of one MAD under way at once."""
     depth: Count = 1024
     """Calls waiting for one MAD; one more is refused with `retry_after`."""
+    max_bytes: Count = 16 * 1024 * 1024
+    """Bytes of arguments of the calls waiting for one MAD."""
+    when_full: Literal["refuse", "shed"] = "refuse"
+    """A full mailbox refuses who comes, or sheds the newest of the least urgent for who is more urgent."""
+    running: Count = 512
+    """Tool calls of all MADs of a node under way at once, those that only wait for news aside."""
     watchers: Count = 1024
     """Calls of one MAD at once that only wait for news, such as a watched conversation."""
 

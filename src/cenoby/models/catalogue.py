@@ -120,7 +120,7 @@ class Catalogue:
         if not self._models:
             raise ModelInputError(
                 "model_unknown",
-                "No model is configured; add an entry under `models` to a settings file and start with `--config FILE`.",
+                "No model is configured; add one under `models` to a settings file and start with `--config FILE`.",
             )
         if name is None:
             return next(iter(self._models.values()))
