@@ -35,7 +35,7 @@ def test_an_unknown_name_is_answered_with_those_there_are() -> None:
     with pytest.raises(ModelInputError, match="choose one of: a, b") as caught:
         catalogue("a", "b").get("c")
     assert caught.value.code == "model_unknown"
-    with pytest.raises(ModelInputError, match="`models` .* `--config FILE`"):
+    with pytest.raises(ModelInputError, match=r"`models` .* `--config FILE`"):
         catalogue().get()
 
 
