@@ -74,6 +74,19 @@ def test_a_revoked_token_is_not_called_with_again(colony: RunningColony, browser
     assert records(colony) == before
 
 
+def test_only_the_looks_of_the_page_itself_are_left_out(colony: RunningColony, browser: httpx2.Client) -> None:
+    """The page's calls say in the journal that they are; the same call by a command stays in sight."""
+    operator = {"Authorization": f"Bearer {colony.operator_token}"}
+    browser.get("/", headers=operator)
+    colony.cenoby("status")
+    shown = browser.get("/", headers=operator).text
+    assert "looks of this page left out" in shown
+    assert shown.count("<code>mads.grace.status</code>") == 1
+    everything = browser.get("/?all=1", headers=operator).text
+    assert everything.count("<code>mads.grace.status</code>") > 1
+    assert browser.get("/agents", headers=operator).status_code == 200
+
+
 def test_signing_in_often_ends_only_the_agents_own_sessions(colony: RunningColony, browser: httpx2.Client) -> None:
     """However often an agent signs in, it keeps eight sessions, and nobody else's ends."""
     operator = sign_in(browser, colony.operator_token)

@@ -45,6 +45,7 @@ def record(number: int, **changes: Any) -> dict[str, Any]:
         "status": "refused",
         "code": "action_not_allowed",
         "correlation": "c-1",
+        "causation": "",
     } | changes
 
 
@@ -91,6 +92,14 @@ class FakeGrace:
 
     def list_records(self, **query: Any) -> dict[str, Any]:
         return {"records": self.records, "next_cursor": "cursor+1" if query.get("cursor") is None else None}
+
+    def list_agents(self) -> dict[str, Any]:
+        agent = {"name": HOSTILE, "kind": "agent", "roles": ["observer", "scribe"], "live_tokens": 1}
+        return {"agents": [agent | {"created": "2026-11-20T20:00:00.000000Z", "last_expiry": None}]}
+
+    def costs(self) -> dict[str, Any]:
+        cost = {"day": "2026-11-20", "agent": "ann", "spent_usd": 0.12, "held_usd": 0.0, "limit_usd": 5.0}
+        return {"costs": [cost]}
 
     def get_record(self, record_id: str) -> dict[str, Any]:
         return record(1, id=record_id, payload={"arguments": {"name": HOSTILE}})
@@ -324,12 +333,60 @@ async def test_filters_and_older_pages_are_passed_on(browser: httpx2.AsyncClient
 
 async def test_its_own_looks_do_not_bury_the_others(browser: httpx2.AsyncClient, grace: FakeGrace) -> None:
     """Records of the page's own reading are left out, said to be, and shown on request."""
-    own = {"agent": "operator", "mad": "grace", "tool": "mads.grace.status", "decision": "allowed", "status": "ok"}
-    grace.records = [record(1, **own, code=""), record(2)]
+    look = {"mad": "grace", "tool": "mads.grace.status", "decision": "allowed", "status": "ok", "code": ""}
+    grace.records = [record(1, **look, agent="looker", causation="status-page"), record(2)]
     await sign_in(browser)
-    assert "mads.grace.status" not in (await browser.get("/")).text
+    assert "looker" not in (await browser.get("/")).text
     assert "1 looks of this page left out" in (await browser.get("/")).text
-    assert "mads.grace.status" in (await browser.get("/?all=1")).text
+    assert "looker" in (await browser.get("/?all=1")).text
+
+
+async def test_what_others_read_is_not_taken_for_a_look_of_the_page(
+    browser: httpx2.AsyncClient, grace: FakeGrace
+) -> None:
+    """A program that asks Grace the same stays in sight, and so does a look that was refused."""
+    look = {"mad": "grace", "tool": "mads.grace.list_records", "decision": "allowed", "status": "ok", "code": ""}
+    grace.records = [
+        record(1, **look, agent="scraper"),
+        record(2, **look | {"status": "refused"}, agent="nosy", causation="status-page"),
+    ]
+    await sign_in(browser)
+    shown = (await browser.get("/")).text
+    assert "scraper" in shown
+    assert "nosy" in shown
+    assert "left out" not in shown
+
+
+async def test_times_have_a_date_and_a_zone(browser: httpx2.AsyncClient, grace: FakeGrace) -> None:
+    """An approval that lapses tomorrow says so, wherever the reader's clock is."""
+    grace.approvals = [approval()]
+    await sign_in(browser)
+    shown = (await browser.get("/")).text
+    assert "asked 2026-11-20 22:30:01 UTC · lapses 2026-11-21 02:30:01 UTC" in shown
+    assert "No approvals are waiting" not in shown
+
+
+async def test_that_nothing_waits_is_said(browser: httpx2.AsyncClient, grace: FakeGrace) -> None:
+    """Whoever decides need not wonder whether the page left approvals out; who may not see them is told nothing."""
+    await sign_in(browser)
+    assert "No approvals are waiting" in (await browser.get("/")).text
+    header = {"Authorization": f"Bearer {DEVELOPER}"}
+    browser.cookies.clear()
+    assert "No approvals are waiting" not in (await browser.get("/", headers=header)).text
+
+
+async def test_agents_and_costs_have_a_page(browser: httpx2.AsyncClient, grace: FakeGrace) -> None:
+    """Who there is with which roles, and what it cost today; what one's roles do not allow is said to be left out."""
+    assert (await browser.get("/agents")).status_code == 401
+    await sign_in(browser)
+    shown = (await browser.get("/agents")).text
+    for part in ("observer, scribe", "2026-11-20 20:00:00 UTC", "0.1200", "5.00", "&lt;script&gt;"):
+        assert part in shown
+    assert "<script>alert" not in shown
+    assert 'href="/agents"' in (await browser.get("/")).text
+    browser.cookies.clear()
+    shown = (await browser.get("/agents", headers={"Authorization": f"Bearer {DEVELOPER}"})).text
+    assert shown.count("Your roles do not include") == 2
 
 
 @pytest.mark.parametrize(

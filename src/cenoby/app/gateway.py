@@ -9,7 +9,7 @@ from typing import Any
 from cenoby import __version__
 from cenoby.app.shipped_mads import Parts
 from cenoby.colony.invocation import Invocation
-from cenoby.dashboard.page import StatusPage
+from cenoby.dashboard.page import CAUSE, StatusPage
 from cenoby.gateway.app import MCP_PATH, Gateway, GatewayPorts
 from cenoby.gateway.server import serve
 
@@ -44,7 +44,7 @@ async def serve_gateway(parts: Parts) -> AsyncGenerator[str]:
 
 def _status_page(parts: Parts) -> StatusPage:
     async def call_tool(token: str, name: str, arguments: Mapping[str, Any]) -> Any:
-        outcome = await parts.pipeline.run(Invocation(name, dict(arguments), token))
+        outcome = await parts.pipeline.run(Invocation(name, dict(arguments), token, causation=CAUSE))
         if outcome.error is not None:
             raise outcome.error
         return outcome.value

@@ -53,7 +53,7 @@ class Invocation:
         arguments: plain JSON types from the caller.
         credential: a bearer token, or the principal itself for a call from inside.
         client: the way back to the caller's client, where there is one.
-        causation: id of the record or message that led to it.
+        causation: what led to it: id of a record or message, a trace parent (W3C), or the part that called by itself.
     """
 
     __slots__ = (

@@ -68,15 +68,15 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters["clock"] = _clock
+    templates.filters["time"] = _time
     templates.filters["duration"] = _duration
     templates.filters["pretty"] = _pretty
     return templates
 
 
-def _clock(text: str) -> str:
-    """The time of day of an RFC 3339 time, to the millisecond."""
-    return text[11:23]
+def _time(text: str) -> str:
+    """An RFC 3339 time in UTC as a person reads it, to the second."""
+    return f"{text[:10]} {text[11:19]} UTC"
 
 
 def _duration(seconds: float) -> str:

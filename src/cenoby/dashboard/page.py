@@ -1,8 +1,8 @@
 """The routes of the status page.
 
 Without a sign-in it shows the colony's name, version and health. With the operator's token (or any other: what it shows
-is what that agent may see) it shows MADs, mailboxes, recent records and waiting approvals. Whatever it shows or does is
-a call of Grace's tools through the pipeline, so the page has no rights of its own.
+is what that agent may see) it shows MADs, mailboxes, recent records, waiting approvals, agents and costs. Whatever it
+shows or does is a call of Grace's tools through the pipeline, so the page has no rights of its own.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ from cenoby.kernel.errors import CenobyError, InvalidInput, Refused, Unauthentic
 _COOKIE = "cenoby_session"
 _LARGEST_FORM = 16 * 1024
 _RECORDS = 200
+CAUSE = "status-page"
+"""What the journal has as the cause of the page's own calls; no client can give it as that of another call."""
 _OWN_READS = frozenset({"mads.grace.status", "mads.grace.list_approvals", "mads.grace.list_records"})
 
 
 class ToolCaller(Protocol):
-    """Calls a tool through the pipeline with the token of whoever looks at the page."""
+    """Calls a tool through the pipeline with the token of whoever looks at the page, and `CAUSE` as what led to it."""
 
     async def __call__(self, token: str, name: str, arguments: Mapping[str, Any]) -> Any:
         """The tool's structured result, plain JSON types.
@@ -93,6 +95,7 @@ class StatusPage:
         """The pages and what they load."""
         return [
             Route("/", self._guarded(self._overview), methods=["GET"]),
+            Route("/agents", self._guarded(self._agents), methods=["GET"]),
             Route("/records/{record_id}", self._guarded(self._record), methods=["GET"]),
             Route("/approvals", self._guarded(self._decide), methods=["POST"]),
             Route("/sign-in", self._guarded(self._sign_in), methods=["POST"]),
@@ -138,6 +141,16 @@ class StatusPage:
             older=older,
             form_key=session.form_key if session else "",
         )
+
+    async def _agents(self, request: Request) -> Response:
+        token, session = self._credential(request)
+        if token is None:
+            return self._welcome(401)
+        agents, costs = await asyncio.gather(
+            self._if_allowed(token, "mads.grace.list_agents", {}),
+            self._if_allowed(token, "mads.grace.costs", {}),
+        )
+        return self._page("agents.html", agents=agents, costs=costs, form_key=session.form_key if session else "")
 
     async def _record(self, request: Request) -> Response:
         token, session = self._credential(request)
@@ -232,7 +245,7 @@ def _without_own_reads(records: Mapping[str, Any]) -> dict[str, Any]:
     kept = [
         one
         for one in records["records"]
-        if one["tool"] not in _OWN_READS or one["status"] != "ok" or one["kind"] != "call"
+        if one["causation"] != CAUSE or one["tool"] not in _OWN_READS or one["status"] != "ok"
     ]
     return {**records, "records": kept, "hidden": len(records["records"]) - len(kept)}
 
