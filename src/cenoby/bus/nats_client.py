@@ -62,6 +62,11 @@ class NatsClient(Client):
         if public_nkey:
             self._public_nkey = public_nkey
 
+    @property
+    def server_info(self) -> dict[str, Any]:
+        """What the server said of itself."""
+        return self._server_info
+
     async def listen(self, subject: str, queue: str, sink: Sink) -> Any:
         """Subscribe; what returns is passed to `unlisten`. The server knows of it once `settle` returned."""
         self._sinks[self._sid + 1] = sink

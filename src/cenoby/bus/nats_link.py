@@ -48,8 +48,8 @@ class NatsLink:
         self._inbox = f"_INBOX.{NUID().next().decode()}"
         self._tokens = count()
         self._answers: dict[str, tuple[asyncio.Future[Received], bool]] = {}
-        self.stray: Callable[[Received], None] | None = None
-        """Told of an answer that nobody waits for any more."""
+        self.losses: set[Callable[[], None]] = set()
+        """Told when the connection breaks."""
 
     @property
     def max_payload(self) -> int:
@@ -57,13 +57,13 @@ class NatsLink:
         return self._client.max_payload
 
     @property
-    def server_version(self) -> tuple[int, int]:
-        """Major and minor version of the server."""
-        version: Any = self._client.connected_server_version
-        try:
-            return int(version.major or 0), int(version.minor or 0)
-        except ValueError:
-            return 0, 0
+    def server_info(self) -> dict[str, Any]:
+        """What the server says of itself: `version`, `server_id`, and `cluster` where it is one of several."""
+        return self._client.server_info
+
+    def new_inbox(self) -> str:
+        """A subject that nobody else listens to."""
+        return f"{self._inbox}_{next(self._tokens)}"
 
     async def open(self) -> None:
         """Connect, or say why not.
@@ -112,11 +112,18 @@ class NatsLink:
             raise self.disconnected() from error
 
     async def request(
-        self, subject: str, data: bytes, *, seconds: float | None, headers: dict[str, str] | None = None
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        seconds: float | None,
+        headers: dict[str, str] | None = None,
+        of_broker: bool = False,
     ) -> Received:
         """The one answer to a message.
 
-        Without `seconds` the wait ends with the connection: whoever answers meanwhile is not heard.
+        The wait ends with the connection where the answer is the broker's own (`of_broker`), and without `seconds`:
+        what is answered meanwhile is not heard.
 
         Raises:
             TimeoutError: no answer in time.
@@ -126,7 +133,7 @@ class NatsLink:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Received] = loop.create_future()
         token = str(next(self._tokens))
-        self._answers[token] = (answer, seconds is not None)
+        self._answers[token] = (answer, seconds is not None and not of_broker)
         timer = loop.call_later(seconds, _time_out, answer) if seconds is not None else None
         try:
             patience = _PATIENCE_SECONDS if seconds is None else min(seconds, _PATIENCE_SECONDS)
@@ -240,8 +247,6 @@ class NatsLink:
         answer, _ = self._answers.pop(received.subject.rpartition(".")[2], (None, False))
         if answer is not None and not answer.done():
             answer.set_result(received)
-        elif self.stray is not None:
-            self.stray(received)
         return False
 
     async def _on_error(self, error: Exception) -> None:
@@ -254,13 +259,15 @@ class NatsLink:
 
     async def _on_disconnected(self) -> None:
         self._client.give_up_waits()
+        for lost in tuple(self.losses):
+            lost()
         if self._closed:
             return
         self._up.clear()
         self._down_since_ns = self._clock.now_ns()
         _log.warning("NATS connection lost", extra={"broker": self.address.shown, "reason": str(self._last_error)})
-        for answer, bounded in tuple(self._answers.values()):
-            if not bounded:
+        for answer, lasting in tuple(self._answers.values()):
+            if not lasting:
                 _fail(answer, self.disconnected())
 
     async def _on_reconnected(self) -> None:
