@@ -17,6 +17,8 @@ from typing import NoReturn
 
 import pytest
 
+pytest_plugins = ["tests.stores"]
+
 REQUIRED = set(filter(None, os.environ.get("CENOBY_TEST_REQUIRE", "").split(",")))
 """What this machine must have: `all`, or names of programs and services, e.g. `nats,redis`."""
 REQUIRE_ALL = "all" in REQUIRED

@@ -1,4 +1,4 @@
-"""Databases for the tests of `access`: one is migrated once, every test works on a copy of its file."""
+"""What the tests of `access` share: a database of either engine, and files for those that need one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from cenoby.kernel.clock import ManualClock
 from cenoby.store.database import Database
+from cenoby.store.engine import Engine
 
 
 @pytest.fixture(scope="session")
@@ -39,8 +40,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-async def database(fresh_file: Callable[[], Path], clock: ManualClock) -> AsyncIterator[Database]:
+async def database(store: Engine, clock: ManualClock) -> AsyncIterator[Database]:
     """An open database with empty tables."""
-    opened = await Database.open(fresh_file(), clock=clock)
+    opened = await Database.open(store, clock=clock)
     yield opened
     await opened.close()

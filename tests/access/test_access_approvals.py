@@ -20,6 +20,7 @@ from cenoby.kernel.clock import ManualClock
 from cenoby.kernel.settings import ApprovalSettings
 from cenoby.kernel.settings_file import SettingsError
 from cenoby.store.database import Database
+from cenoby.store.engine import Engine
 
 SETTINGS = ApprovalSettings(expire_minutes=10)
 ACTION, TOOL = "deploy:production", "mads.hopper.deploy"
@@ -255,19 +256,19 @@ class Model:
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["call", "approve", "restart"]), st.sampled_from("abc")), max_size=30))
 def test_calls_let_through_are_exactly_the_approved_ones(
-    fresh_file: Callable[[], Path], steps: list[tuple[str, str]]
+    new_store: Callable[[], Engine], steps: list[tuple[str, str]]
 ) -> None:
     """Whatever the order of calls, decisions and restarts: a call passes if and only if an unused yes for its digest is
     there, and no yes passes two."""
 
     async def play() -> None:
-        file, clock, model = fresh_file(), ManualClock(), Model()
-        database = await Database.open(file, clock=clock)
+        store, clock, model = new_store(), ManualClock(), Model()
+        database = await Database.open(store, clock=clock)
         for step, digest in steps:
             approvals = Approvals(database, clock, SETTINGS)
             if step == "restart":
                 await database.close()
-                database = await Database.open(file, clock=clock)
+                database = await Database.open(store, clock=clock)
             elif step == "approve" and digest in model.pending:
                 request = model.pending.pop(digest)
                 await approvals.decide(request, BOB, True)

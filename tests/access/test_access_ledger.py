@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +16,7 @@ from cenoby.access.roles import AccessRefused
 from cenoby.kernel.clock import ManualClock
 from cenoby.kernel.settings import BudgetSettings
 from cenoby.store.database import Database
+from cenoby.store.engine import Engine
 
 BUDGETS = BudgetSettings(usd_per_day=0.001, agents={"rich": 2.0, "poor": 0.0})
 LIMIT = 1000
@@ -41,11 +41,11 @@ async def counted(ledger: Ledger, agent: str = "ada") -> tuple[int, int]:
 @settings(max_examples=25, deadline=None)
 @given(lives=st.lists(CALLERS, min_size=1, max_size=3))
 def test_no_interleaving_and_no_crash_overspends(
-    fresh_file: Callable[[], Path], lives: list[list[tuple[int, int, float | None]]]
+    new_store: Callable[[], Engine], lives: list[list[tuple[int, int, float | None]]]
 ) -> None:
     """Callers that reserve and settle at once, over several lives of the process, never hold and spend more than the
     limit; every reservation that was not settled stays counted, and not one micro-dollar is lost or made up."""
-    file, clock, expected = fresh_file(), ManualClock(), 0
+    store, clock, expected = new_store(), ManualClock(), 0
 
     async def caller(ledger: Ledger, amount: int, turns: int, share: float | None) -> int:
         try:
@@ -61,7 +61,7 @@ def test_no_interleaving_and_no_crash_overspends(
 
     async def life(callers: list[tuple[int, int, float | None]]) -> None:
         nonlocal expected
-        database = await Database.open(file, clock=clock)
+        database = await Database.open(store, clock=clock)
         ledger = Ledger(database, BUDGETS, clock)
         expected += sum(await asyncio.gather(*(caller(ledger, *each) for each in callers)))
         held, spent = await counted(ledger)

@@ -18,6 +18,7 @@ from cenoby.access.roles import AccessRefused, RoleTable
 from cenoby.access.tokens import AccessUnauthenticated, Identities, NewToken
 from cenoby.kernel.clock import ManualClock, SystemClock
 from cenoby.store.database import Database
+from tests.stores import everything_in
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_no_other_text_authenticates(text: str) -> None:
 async def test_the_store_holds_no_token(identities: Identities, database: Database) -> None:
     """Neither the text nor a part of it is kept."""
     _, text = await identities.create_token("ada", ["observer"])
-    kept = await database.read(lambda connection: "\n".join(connection.iterdump()))
+    kept = await database.read(everything_in)
     assert "ada" in kept
     assert text not in kept
     assert text[4:20] not in kept

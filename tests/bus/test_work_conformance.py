@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 
 import pytest
 
@@ -16,6 +15,7 @@ from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.envelope import Envelope
 from cenoby.kernel.ids import new_id
 from cenoby.store.database import Database
+from cenoby.store.engine import Engine
 from cenoby.store.outbox import Outbox
 
 Connect = Callable[[], AbstractAsyncContextManager[WorkQueue]]
@@ -23,9 +23,9 @@ Connect = Callable[[], AbstractAsyncContextManager[WorkQueue]]
 
 
 @asynccontextmanager
-async def outbox(folder: Path) -> AsyncIterator[WorkQueue]:
-    """The store's outbox; a second one on the same file stands for a second process."""
-    database = await Database.open(folder / "colony.db", clock=SystemClock())
+async def outbox(store: Engine) -> AsyncIterator[WorkQueue]:
+    """The store's outbox; a second one on the same database stands for a second process."""
+    database = await Database.open(store, clock=SystemClock())
     work = OutboxQueue(Outbox(database, SystemClock()), SystemClock())
     try:
         yield work
@@ -34,12 +34,12 @@ async def outbox(folder: Path) -> AsyncIterator[WorkQueue]:
         await database.close()
 
 
-WORK_QUEUES: dict[str, Callable[[Path], AbstractAsyncContextManager[WorkQueue]]] = {"outbox": outbox}
+WORK_QUEUES: dict[str, Callable[[Engine], AbstractAsyncContextManager[WorkQueue]]] = {"outbox": outbox}
 
 
 @pytest.fixture(params=WORK_QUEUES)
-def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Connect:
-    return lambda: WORK_QUEUES[request.param](tmp_path)
+def connect(request: pytest.FixtureRequest, store: Engine) -> Connect:
+    return lambda: WORK_QUEUES[request.param](store)
 
 
 @pytest.fixture

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import json
-import tempfile
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import msgspec
+import pytest
 
 from cenoby.access.principals import Principal
 from cenoby.bus.connect import connect_bus
@@ -26,7 +24,7 @@ from cenoby.mads.rogers.ledger import ConversationLedger
 from cenoby.mads.rogers.mad import Rogers
 from cenoby.protection.redact import Redactor
 from cenoby.store.database import Database
-from cenoby.store.migrate import migrate
+from cenoby.store.engine import Engine
 
 
 class Client:
@@ -109,20 +107,19 @@ async def _no_record(entry: object) -> Any:
     raise AssertionError("Rogers journals nothing of its own")
 
 
-@functools.cache
-def migrated() -> bytes:
-    """An empty database at the newest revision; migrating once is enough for all tests."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "template.db"
-        migrate(file, "head")
-        return file.read_bytes()
+STORES_AND_BUSES = [("sqlite", "memory://"), ("postgresql", "memory://?codec=msgpack")]
+"""Each engine and each way through the bus once."""
+
+
+def new_engine(request: pytest.FixtureRequest, kind: str) -> Engine:
+    """A migrated database of its own."""
+    return request.getfixturevalue("sqlite_stores")() if kind == "sqlite" else request.getfixturevalue("postgres").new()
 
 
 @contextlib.asynccontextmanager
-async def open_world(file: Path, bus_url: str) -> AsyncIterator[World]:
-    """Rogers at work on a database file and a bus."""
-    file.write_bytes(migrated())
-    database = await Database.open(file, clock=SystemClock())
+async def open_world(store: Engine, bus_url: str) -> AsyncIterator[World]:
+    """Rogers at work on a database and a bus."""
+    database = await Database.open(store, clock=SystemClock())
     bus = await connect_bus(bus_url)
     world = World(database, bus)
     await world.rogers.start()

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from rogers_world import World, contents, open_world
+from rogers_world import STORES_AND_BUSES, World, contents, new_engine, open_world
 
 from cenoby.colony.tool import CallInvalid
 from cenoby.mads.rogers.ledger import ConversationRefused, ConversationUnknown
 from cenoby.store.database import StoreRefused
 
 
-@pytest.fixture(params=["memory://", "memory://?codec=msgpack"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    async with open_world(tmp_path / "colony.db", request.param) as world:
+@pytest.fixture(params=STORES_AND_BUSES)
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    kind, bus = request.param
+    async with open_world(new_engine(request, kind), bus) as world:
         yield world
 
 
@@ -173,10 +172,13 @@ async def test_bad_arguments(world: World, tool: str, arguments: dict[str, Any])
         await world.call("ann", tool, **arguments)
 
 
-async def test_acknowledged_means_on_disk(world: World, tmp_path: Path) -> None:
+async def test_acknowledged_means_on_disk(world: World) -> None:
     """Another connection sees a message as soon as posting returned."""
     plan = await world.open("ann")
     await world.say("ann", plan, "kept")
-    with sqlite3.connect(tmp_path / "colony.db") as other:
-        assert other.execute("SELECT content FROM conversation_messages").fetchall() == [("kept",)]
-    other.close()
+
+    def look() -> list[Any]:
+        with world.database.engine.snapshot() as other:
+            return other.execute("SELECT content FROM conversation_messages").fetchall()
+
+    assert await asyncio.to_thread(look) == [("kept",)]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from rogers_world import Client, World, contents, next_one, open_world
+from rogers_world import STORES_AND_BUSES, Client, World, contents, new_engine, next_one, open_world
 
 
-@pytest.fixture(params=["memory://", "memory://?codec=msgpack"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    async with open_world(tmp_path / "colony.db", request.param) as world:
+@pytest.fixture(params=STORES_AND_BUSES)
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    kind, bus = request.param
+    async with open_world(new_engine(request, kind), bus) as world:
         yield world
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from rogers_world import World, contents, open_world
+from rogers_world import STORES_AND_BUSES, World, contents, new_engine, open_world
 
 from cenoby.mads.rogers.query import QueryInvalid
 
 
-@pytest.fixture(params=["memory://", "memory://?codec=msgpack"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    async with open_world(tmp_path / "colony.db", request.param) as world:
+@pytest.fixture(params=STORES_AND_BUSES)
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    kind, bus = request.param
+    async with open_world(new_engine(request, kind), bus) as world:
         yield world
 
 

@@ -1,7 +1,6 @@
 """Costs added up per day, agent and model."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -9,11 +8,12 @@ from cenoby.kernel.clock import ManualClock
 from cenoby.models.price import Charge
 from cenoby.models.usage import UsageBook, UsageLine
 from cenoby.store.database import Database
+from cenoby.store.engine import Engine
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = await Database.open(tmp_path / "cenoby.db", clock=ManualClock())
+async def database(store: Engine) -> AsyncIterator[Database]:
+    opened = await Database.open(store, clock=ManualClock())
     yield opened
     await opened.close()
 

@@ -1,4 +1,4 @@
-"""The journal over a real database file."""
+"""The journal over real databases of both engines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cenoby.kernel.clock import ManualClock, SystemClock
-from cenoby.store.database import Database, StoreUnavailable
+from cenoby.store.database import Database, StoreRefused, StoreUnavailable
+from cenoby.store.engine import Connection, Engine
 from cenoby.store.journal import Entry, Journal, JournalQuery, verify_file
 
 
@@ -29,9 +30,9 @@ def entry(kind: str = "call", **fields: Any) -> Entry:
     return Entry(kind=kind, **(values | fields))
 
 
-async def opened(folder: Path, node: str = "n1") -> tuple[Database, Journal, ManualClock]:
+async def opened(store: Engine | Path, node: str = "n1") -> tuple[Database, Journal, ManualClock]:
     clock = ManualClock()
-    database = await Database.open(folder / "colony.db", clock=clock)
+    database = await Database.open(store, clock=clock)
     journal = Journal(database, node=node, clock=clock)
     await journal.start()
     return database, journal, clock
@@ -39,16 +40,20 @@ async def opened(folder: Path, node: str = "n1") -> tuple[Database, Journal, Man
 
 async def fill(journal: Journal, clock: ManualClock, count: int) -> None:
     """`count` records of three agents and two MADs, a second apart."""
+    written: list[asyncio.Future[Any]] = []
     for number in range(count):
         clock.advance(1)
         mad = ("rogers", "turing")[number % 2]
         payload = {"number": number} if number % 5 else {}
-        await journal.append(entry(agent=f"a{number % 3}", mad=mad, correlation=f"c{number // 4}", payload=payload))
+        one = entry(agent=f"a{number % 3}", mad=mad, correlation=f"c{number // 4}", payload=payload)
+        written.append(asyncio.ensure_future(journal.append(one)))
+        await asyncio.sleep(0)
+    await asyncio.gather(*written)
 
 
-async def test_a_record_is_read_back_with_payload_and_place(tmp_path: Path) -> None:
+async def test_a_record_is_read_back_with_payload_and_place(store: Engine) -> None:
     """What was appended is what is read, and its place follows the record before."""
-    database, journal, _ = await opened(tmp_path)
+    database, journal, _ = await opened(store)
     first = await journal.append(entry(payload={"x": [1, "ü"]}))
     second = await journal.append(entry(code="done"))
     record = await journal.get(first.id)
@@ -66,10 +71,10 @@ async def test_a_record_is_read_back_with_payload_and_place(tmp_path: Path) -> N
     "wanted", [{}, {"agent": "a1"}, {"mad": "turing"}, {"correlation": "c40"}, {"agent": "a2", "mad": "rogers"}]
 )
 async def test_pages_hold_every_record_that_fits_once(
-    tmp_path: Path, wanted: dict[str, str], newest_first: bool
+    store: Engine, wanted: dict[str, str], newest_first: bool
 ) -> None:
     """Over blocks and the records behind them, small pages together are what a scan of everything finds."""
-    database, journal, clock = await opened(tmp_path)
+    database, journal, clock = await opened(store)
     await fill(journal, clock, 1300)
     numbers = [
         number + 1
@@ -91,9 +96,9 @@ async def test_pages_hold_every_record_that_fits_once(
     await database.close()
 
 
-async def test_a_time_range_is_from_its_start_to_before_its_end(tmp_path: Path) -> None:
+async def test_a_time_range_is_from_its_start_to_before_its_end(store: Engine) -> None:
     """`since` is inclusive, `until` exclusive, across block borders."""
-    database, journal, clock = await opened(tmp_path)
+    database, journal, clock = await opened(store)
     start = clock.now_ns()
     await fill(journal, clock, 600)
     page = await journal.page(
@@ -103,24 +108,24 @@ async def test_a_time_range_is_from_its_start_to_before_its_end(tmp_path: Path) 
     await database.close()
 
 
-async def test_an_intent_that_a_crash_left_open_gets_the_outcome_unknown(tmp_path: Path) -> None:
+async def test_an_intent_that_a_crash_left_open_gets_the_outcome_unknown(store: Engine) -> None:
     """At the next start, each intent without outcome gets one, and only one."""
-    database, journal, clock = await opened(tmp_path)
+    database, journal, clock = await opened(store)
     for name in ("done", "open"):
         await journal.append(entry("decision", invocation=name), entry("intent", invocation=name, decision=""))
     await journal.append(entry("outcome", invocation="done", decision="", status="ok"))
     await database.close()
     for _ in range(2):
-        database, journal, clock = await opened(tmp_path)
+        database, journal, clock = await opened(store)
         page = await journal.page(JournalQuery(kind="outcome", newest_first=False))
         assert [(one.invocation, one.status) for one in page.records] == [("done", "ok"), ("open", "unknown")]
         await database.close()
     assert clock.now_ns()
 
 
-async def test_calls_are_counted_once_each(tmp_path: Path) -> None:
+async def test_calls_are_counted_once_each(store: Engine) -> None:
     """A call with side effects has three records and counts as one; events do not count."""
-    database, journal, clock = await opened(tmp_path)
+    database, journal, clock = await opened(store)
     await journal.append(entry(agent="old", mad="rogers"))
     clock.advance(10)
     since = clock.now_ns()
@@ -131,9 +136,9 @@ async def test_calls_are_counted_once_each(tmp_path: Path) -> None:
     await database.close()
 
 
-async def test_an_erased_payload_leaves_a_chain_that_holds(tmp_path: Path) -> None:
+async def test_an_erased_payload_leaves_a_chain_that_holds(store: Engine) -> None:
     """Erasure on the record verifies; a payload that just went missing does not."""
-    database, journal, _ = await opened(tmp_path)
+    database, journal, _ = await opened(store)
     kept, gone = [await journal.append(entry(payload={"name": name})) for name in ("kept", "gone")]
     record = await journal.get(gone.id)
     assert record is not None
@@ -144,10 +149,10 @@ async def test_an_erased_payload_leaves_a_chain_that_holds(tmp_path: Path) -> No
     verified = await journal.verify()
     assert (verified.ok, verified.erased, verified.payloads) == (True, 1, 1)
     await database.close()
-    with closing(sqlite3.connect(tmp_path / "colony.db")) as connection:
-        connection.execute("DELETE FROM journal_payload")
-        connection.commit()
-    verified = await verify_file(tmp_path / "colony.db")
+    loss = await Database.open(store, clock=ManualClock())
+    await loss.write(lambda connection: connection.execute("DELETE FROM journal_payload"))
+    await loss.close()
+    verified = await verify_file(store)
     assert not verified.ok
     assert verified.record == kept.id
 
@@ -159,7 +164,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     async def make() -> None:
         for node in ("n1", "n2"):
-            database, journal, clock = await opened(folder, node)
+            database, journal, clock = await opened(folder / "colony.db", node)
             await fill(journal, clock, 15)
             await database.close()
 
@@ -217,12 +222,12 @@ def test_any_single_change_is_detected(sealed: Path, what: str, position: int, p
     assert asyncio.run(verify_file(copy)).ok is not changed
 
 
-async def test_one_failing_job_takes_nothing_else_of_its_batch_with_it(tmp_path: Path) -> None:
+async def test_one_failing_job_takes_nothing_else_of_its_batch_with_it(store: Engine) -> None:
     """Of jobs in one transaction, the one that raises is undone and the others are there."""
-    database, journal, _ = await opened(tmp_path)
+    database, journal, _ = await opened(store)
 
-    def broken(connection: sqlite3.Connection) -> None:
-        connection.execute("CREATE TABLE half (x)")
+    def broken(connection: Connection) -> None:
+        connection.execute("CREATE TABLE half (x BIGINT)")
         raise RuntimeError("on purpose")
 
     results = await asyncio.gather(
@@ -231,8 +236,8 @@ async def test_one_failing_job_takes_nothing_else_of_its_batch_with_it(tmp_path:
     assert isinstance(results[1], RuntimeError)
     verified = await journal.verify()
     assert (verified.ok, verified.records) == (True, 2)
-    tables = await database.read(lambda connection: connection.execute("SELECT name FROM sqlite_master").fetchall())
-    assert ("half",) not in tables
+    with pytest.raises((StoreUnavailable, StoreRefused), match="half"):
+        await database.read(lambda connection: connection.execute("SELECT x FROM half").fetchall())
     await database.close()
 
 
@@ -323,9 +328,9 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-async def test_what_waits_for_the_disk_is_bounded(tmp_path: Path) -> None:
+async def test_what_waits_for_the_disk_is_bounded(store: Engine) -> None:
     """More bytes than may wait are refused with a waiting time, and what was taken is written."""
-    database = await Database.open(tmp_path / "colony.db", clock=SystemClock(), queue_bytes=20_000)
+    database = await Database.open(store, clock=SystemClock(), queue_bytes=20_000)
     journal = Journal(database, node="n1", clock=SystemClock())
     payload = {"text": "x" * 3000}
     results = await asyncio.gather(*(journal.append(entry(payload=payload)) for _ in range(50)), return_exceptions=True)
@@ -341,7 +346,7 @@ async def test_the_schema_goes_down_and_up_again(tmp_path: Path) -> None:
     """Every migration has a way back to nothing, and forward again."""
     from cenoby.store.migrate import migrate
 
-    database, _, _ = await opened(tmp_path)
+    database, _, _ = await opened(tmp_path / "colony.db")
     await database.close()
 
     def tables() -> set[str]:

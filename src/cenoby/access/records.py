@@ -265,7 +265,8 @@ def read_budgets(
     """(agent, tenant, day, held, spent) of a tenant since a day, newest day first."""
     rows = connection.execute(
         "SELECT agent, tenant, day, held_micro_usd, spent_micro_usd FROM budgets"
-        " WHERE tenant = :tenant AND day >= :day AND (:agent IS NULL OR agent = :agent) ORDER BY day DESC, agent",
+        " WHERE tenant = :tenant AND day >= :day AND (CAST(:agent AS TEXT) IS NULL OR agent = :agent)"
+        " ORDER BY day DESC, agent",
         {"tenant": tenant, "day": first_day, "agent": agent},
     )
     return rows.fetchall()

@@ -39,6 +39,7 @@ from cenoby.protection.redact import Redactor
 from cenoby.protection.vault.keys import key_source
 from cenoby.protection.vault.vault import Vault
 from cenoby.sandbox.cell import Sandbox
+from cenoby.store.connect import engine_for
 from cenoby.store.database import Database
 from cenoby.store.journal import Entry, Journal, RecordRef
 from cenoby.telemetry.log_lines import LineWriter
@@ -108,7 +109,7 @@ async def _parts(settings: Settings, clock: Clock, redactor: Redactor, stack: As
     node = f"{settings.colony}-1"
     # Before any secret is in memory.
     dumps = "off" if forbid_core_dumps() else "missing: the system refused"
-    database = await Database.open(settings.data / "colony.db", clock=clock)
+    database = await Database.open(engine_for(settings.store, settings.data), clock=clock)
     stack.push_async_callback(database.close)
     journal = Journal(database, node=node, clock=clock)
     await journal.start()

@@ -79,12 +79,13 @@ def verify(
     operator: Operator = False,
     json: Json = False,
 ) -> None:
-    """Check the whole chain: in the running colony, or in the file where none runs."""
-    directory = settings_for(data, config).data
+    """Check the whole chain: in the running colony, or in the database where none runs."""
+    settings = settings_for(data, config)
+    directory = settings.data
     try:
         find(directory)
     except DataDirUnavailable:
-        found = _verify_file(directory)
+        found = _verify_store(settings.store, directory)
     else:
         found = connect(directory, token, operator=operator).call("mads.grace.verify_journal", timeout=3600)
     if json:
@@ -95,12 +96,13 @@ def verify(
         raise CommandFailed("journal_broken", f"The journal does not hold: {found.get('problem')}.")
 
 
-def _verify_file(data: Path) -> dict[str, Any]:
+def _verify_store(url: str, data: Path) -> dict[str, Any]:
     import msgspec
 
+    from cenoby.store.connect import engine_for
     from cenoby.store.journal import verify_file
 
-    return msgspec.to_builtins(asyncio.run(verify_file(data / "colony.db")))
+    return msgspec.to_builtins(asyncio.run(verify_file(engine_for(url, data))))
 
 
 class _Reading:

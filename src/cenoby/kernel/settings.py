@@ -6,10 +6,11 @@ Reading them is `kernel/settings_file.py`; `cenoby config schema` prints this fi
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer, field_validator
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -269,6 +270,8 @@ class Settings(Section):
     """Address and port of the gateway."""
     colony: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = "main"
     """Name of this colony; the first part of every bus subject."""
+    store: Annotated[str, Field(repr=False)] = "sqlite:///"
+    """URL of the database: `sqlite:///` (DATA/colony.db) or `postgresql://user@host/db` (password by PGPASSWORD)."""
     bus: str = "memory://"
     """URL of the message bus: `memory://`, `nats://host:4222` or `redis://host:6379/0` (`tls://`, `rediss://`)."""
     bus_security: BusSecuritySettings = BusSecuritySettings()
@@ -290,6 +293,10 @@ class Settings(Section):
     vault: VaultSettings = VaultSettings()
     sandbox: SandboxSettings = SandboxSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+
+    @field_serializer("store")
+    def _without_password(self, value: str) -> str:
+        return re.sub(r"(://[^:/@]*):.*@", r"\1:***@", value)
 
     @field_validator("data")
     @classmethod

@@ -15,16 +15,17 @@ _ADD = """
     INSERT INTO model_usage (tenant, day, model, agent, calls, estimated_calls, input_tokens, output_tokens, micro_usd)
     VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?)
     ON CONFLICT (tenant, day, model, agent) DO UPDATE SET
-        calls = calls + 1,
-        estimated_calls = estimated_calls + excluded.estimated_calls,
-        input_tokens = input_tokens + excluded.input_tokens,
-        output_tokens = output_tokens + excluded.output_tokens,
-        micro_usd = micro_usd + excluded.micro_usd
+        calls = model_usage.calls + 1,
+        estimated_calls = model_usage.estimated_calls + excluded.estimated_calls,
+        input_tokens = model_usage.input_tokens + excluded.input_tokens,
+        output_tokens = model_usage.output_tokens + excluded.output_tokens,
+        micro_usd = model_usage.micro_usd + excluded.micro_usd
 """
 _SUM = """
-    SELECT model, agent, sum(calls), sum(estimated_calls), sum(input_tokens), sum(output_tokens), sum(micro_usd)
+    SELECT model, agent, CAST(sum(calls) AS BIGINT), CAST(sum(estimated_calls) AS BIGINT),
+        CAST(sum(input_tokens) AS BIGINT), CAST(sum(output_tokens) AS BIGINT), CAST(sum(micro_usd) AS BIGINT)
     FROM model_usage
-    WHERE tenant = :tenant AND day BETWEEN :first AND :last AND (:agent IS NULL OR agent = :agent)
+    WHERE tenant = :tenant AND day BETWEEN :first AND :last AND (CAST(:agent AS TEXT) IS NULL OR agent = :agent)
     GROUP BY model, agent
     ORDER BY sum(micro_usd) DESC, model, agent
 """

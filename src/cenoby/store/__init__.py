@@ -1,1 +1,1 @@
-"""How things last: one SQLite file with group commit, its migrations, and the journal in it."""
+"""How things last: one database (SQLite or PostgreSQL) with group commit, its migrations, and the journal in it."""

@@ -77,7 +77,9 @@ class Verification(msgspec.Struct, frozen=True):
     record: str = ""
 
 
-class _Broken(Exception):
+class Broken(Exception):
+    """The first record that does not hold, and why."""
+
     def __init__(self, problem: str, record: str = "") -> None:
         super().__init__(problem)
         self.problem = problem
@@ -89,66 +91,113 @@ def link_hash(prev: bytes, header: bytes) -> bytes:
     return hashlib.sha256(prev + header).digest()
 
 
-class _Checker:
-    """One pass over all records in the order in which they were written."""
+class Checker:
+    """One pass over the records of all nodes, each node's in their order.
 
-    def __init__(self, index: IndexCheck, kept: Iterable[ChainHead]) -> None:
-        self.index = index
+    Args:
+        kept: heads from earlier checks, which must still be in the journal.
+    """
+
+    def __init__(self, kept: Iterable[ChainHead]) -> None:
         self.kept = {(head.node, head.seq): head.hash for head in kept}
         self.heads: dict[str, ChainHead] = {}
-        self.position = 0
+        self.records = 0
         self.payloads = 0
         self.missing: dict[str, int] = {}
         self.erasures: set[str] = set()
 
-    def record(self, row: tuple[Any, ...], salted: Any) -> None:
-        # SQLite lets any type into any column.
-        if tuple(map(type, row)) != _TYPES:
-            raise _Broken(f"position {self.position + 1}: a field has the wrong type")
-        position, tenant, seq, text, stored_hash = row
-        header = _header(text, self.position + 1)
+    def link(self, header: tuple[Any, ...], tenant: str, seq: int, text: str, stored: bytes) -> None:
+        """The record continues its node's chain.
+
+        Raises:
+            Broken: it does not.
+        """
         node, identifier = header[1], header[2]
-        if position != self.position + 1:
-            raise _Broken(f"position {self.position + 1} is missing", identifier)
-        self.position = position
         head = self.heads.get(node)
         if seq != (head.seq + 1 if head else 1):
-            raise _Broken(f"node {node}: seq {seq} stands where {head.seq + 1 if head else 1} should", identifier)
+            raise Broken(f"node {node}: seq {seq} stands where {head.seq + 1 if head else 1} should", identifier)
         before = bytes.fromhex(head.hash) if head else FIRST_PREV_HASH
-        if tenant != header[3] or link_hash(before, _bytes_of(text)) != stored_hash:
-            raise _Broken(
+        if tenant != header[3] or link_hash(before, _bytes_of(text)) != stored:
+            raise Broken(
                 f"node {node}, seq {seq}: the record was changed, or does not continue the one before it", identifier
             )
-        self.heads[node] = ChainHead(node, seq, identifier, stored_hash.hex())
-        if self.kept and self.kept.pop((node, seq), stored_hash.hex()) != stored_hash.hex():
-            raise _Broken(f"node {node}, seq {seq}: the record is another one than the head that was kept", identifier)
-        if not self.index.record(position, header):
-            raise _Broken(f"position {position}: the index that finds records says something else", identifier)
+        self.heads[node] = ChainHead(node, seq, identifier, stored.hex())
+        self.records += 1
+        if self.kept and self.kept.pop((node, seq), stored.hex()) != stored.hex():
+            raise Broken(f"node {node}, seq {seq}: the record is another one than the head that was kept", identifier)
         if header[12] == ERASED and header[5] == "event":
             self.erasures.add(header[14])
-        self._payload(identifier, seq, header[16], salted)
 
-    def _payload(self, identifier: str, seq: int, digest: str, salted: Any) -> None:
+    def payload(self, header: tuple[Any, ...], seq: int, salted: Any) -> None:
+        """The payload is the one that the header tells of, or is not there.
+
+        Raises:
+            Broken: it was changed.
+        """
+        identifier, digest = header[2], header[16]
         if salted is None:
             if digest:
                 self.missing[identifier] = seq
         elif type(salted) is not bytes or hashlib.sha256(salted).hexdigest() != digest:
-            raise _Broken(f"seq {seq}: the payload was changed", identifier)
+            raise Broken(f"seq {seq}: the payload was changed", identifier)
         else:
             self.payloads += 1
 
-    def finish(self, last_position: int, strays: int) -> None:
-        if self.position != last_position:
-            raise _Broken(f"{last_position} records were written and {self.position} are there")
+    def finish(self, strays: int) -> None:
+        """All that was kept was met, and every missing payload was erased on the record.
+
+        Raises:
+            Broken: not so.
+        """
         if strays:
-            raise _Broken(f"{strays} payloads belong to no record")
+            raise Broken(f"{strays} payloads belong to no record")
         for node, seq in self.kept:
-            raise _Broken(f"node {node}: the chain ends before seq {seq}, which it had when that head was kept")
-        if not self.index.finish():
-            raise _Broken("the index that finds records does not fit them: listings would leave some out")
+            raise Broken(f"node {node}: the chain ends before seq {seq}, which it had when that head was kept")
         for identifier, seq in self.missing.items():
             if identifier not in self.erasures:
-                raise _Broken(f"seq {seq}: the payload is missing and was never erased", identifier)
+                raise Broken(f"seq {seq}: the payload is missing and was never erased", identifier)
+
+    def found(self, broken: Broken | None = None) -> Verification:
+        """What there is to say."""
+        return Verification(
+            ok=broken is None,
+            records=self.records,
+            payloads=self.payloads,
+            erased=len(self.missing),
+            heads=tuple(self.heads.values()),
+            problem=broken.problem if broken else "",
+            record=broken.record if broken else "",
+        )
+
+
+class _FileChecker(Checker):
+    """As `Checker`, for a SQLite file: positions without gaps, and the index that finds records."""
+
+    def __init__(self, index: IndexCheck, kept: Iterable[ChainHead]) -> None:
+        super().__init__(kept)
+        self.index = index
+        self.position = 0
+
+    def record(self, row: tuple[Any, ...], salted: Any) -> None:
+        # SQLite lets any type into any column.
+        if tuple(map(type, row)) != _TYPES:
+            raise Broken(f"position {self.position + 1}: a field has the wrong type")
+        position, tenant, seq, text, stored = row
+        header = header_of(text, f"position {self.position + 1}")
+        if position != self.position + 1:
+            raise Broken(f"position {self.position + 1} is missing", header[2])
+        self.position = position
+        self.link(header, tenant, seq, text, stored)
+        if not self.index.record(position, header):
+            raise Broken(f"position {position}: the index that finds records says something else", header[2])
+        self.payload(header, seq, salted)
+
+    def end(self, last_position: int, strays: int) -> None:
+        if self.position != last_position:
+            raise Broken(f"{last_position} records were written and {self.position} are there")
+        if not self.index.finish():
+            raise Broken("the index that finds records does not fit them: listings would leave some out")
+        self.finish(strays)
 
 
 def verify_chain(connection: Connection, kept: Iterable[ChainHead] = ()) -> Verification:
@@ -161,34 +210,27 @@ def verify_chain(connection: Connection, kept: Iterable[ChainHead] = ()) -> Veri
     Raises:
         sqlite3.Error: the file cannot be read, or holds no journal.
     """
-    checker = _Checker(IndexCheck(connection), kept)
+    checker = _FileChecker(IndexCheck(connection), kept)
     try:
         for row in _rows(connection):
             checker.record(row[:5], row[5])
-        checker.finish(_last_position(connection), _stray_payloads(connection))
-    except _Broken as broken:
-        return _verification(checker, broken.problem, broken.record)
-    return _verification(checker, "", "")
+        checker.end(_last_position(connection), _stray_payloads(connection))
+    except Broken as broken:
+        return checker.found(broken)
+    return checker.found()
 
 
-def _verification(checker: _Checker, problem: str, record: str) -> Verification:
-    return Verification(
-        ok=not problem,
-        records=checker.position,
-        payloads=checker.payloads,
-        erased=len(checker.missing),
-        heads=tuple(checker.heads.values()),
-        problem=problem,
-        record=record,
-    )
+def header_of(text: str, place: str) -> tuple[Any, ...]:
+    """The fields of a header.
 
-
-def _header(text: str, position: int) -> tuple[Any, ...]:
+    Raises:
+        Broken: it cannot be read; `place` says where.
+    """
     header: tuple[Any, ...] = ()
     with suppress(msgspec.DecodeError, TypeError):  # an unreadable header fails the comparison below
         header = tuple(msgspec.json.decode(_bytes_of(text)))
     if tuple(map(type, header)) != _HEADER or header[0] != FORMAT:
-        raise _Broken(f"position {position}: the record was changed, its header cannot be read")
+        raise Broken(f"{place}: the record was changed, its header cannot be read")
     return header
 
 

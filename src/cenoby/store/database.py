@@ -32,7 +32,8 @@ class StoreUnavailable(Unavailable):
 
     codes = {
         "store_full": "Too many bytes wait to be written; try again after `retry_after` seconds.",
-        "store_failed": "The disk is full or fails; the message says which. Nothing of this write was kept.",
+        "store_failed": "The database fails or is away; the message says why. Nothing of this write was kept.",
+        "store_unknown": "The database went away during a commit and stays away: look whether the write is there.",
         "store_closed": "The store is closed; the colony is stopping.",
     }
 
@@ -139,6 +140,9 @@ class Database:
         self._hand_over()
         await asyncio.to_thread(self._writer.stop)
         await asyncio.to_thread(self._readers.shutdown)
+        await asyncio.to_thread(self._close_readers)
+
+    def _close_readers(self) -> None:
         for session in self._sessions:
             session.close()
 
@@ -184,6 +188,9 @@ class Database:
         return error
 
     def _told(self, error: BaseException, done: str, *, of_batch: bool = False) -> CenobyError:
-        if self.engine.refused(error) and not of_batch:
+        meaning, place = self.engine.meaning(error), self.engine.place
+        if meaning == "doubtful":
+            return StoreUnavailable("store_unknown", f"{place} went away during a commit: {error}.")
+        if meaning == "refused" and not of_batch:
             return StoreRefused("store_refused", f"The database refused a statement: {error}.")
-        return StoreUnavailable("store_failed", f"{self.engine.place} could not be {done}: {error}.", retry_after=1)
+        return StoreUnavailable("store_failed", f"{place} could not be {done}: {error}.", retry_after=1)

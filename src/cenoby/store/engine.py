@@ -12,6 +12,8 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal, NamedTuple, Protocol
 
 Dialect = Literal["sqlite", "postgresql"]
+Meaning = Literal["refused", "unavailable", "doubtful"]
+"""A statement was at fault; the database's present state is; or a commit may have come to pass, and nobody can say."""
 Parameters = Sequence[Any] | Mapping[str, Any]
 
 
@@ -20,7 +22,7 @@ class Cursor(Protocol):
 
     @property
     def rowcount(self) -> int:
-        """Rows that the statement inserted, changed or removed."""
+        """Rows that one statement inserted, changed or removed."""
         ...
 
     def fetchone(self) -> Any:
@@ -114,8 +116,8 @@ class Engine(Protocol):
         """How many threads read."""
         ...
 
-    def refused(self, error: BaseException) -> bool:
-        """Whether one of `failures` means that a statement was at fault, and not the database's present state."""
+    def meaning(self, error: BaseException) -> Meaning:
+        """What one of `failures` says."""
         ...
 
     def prepare(self) -> None:

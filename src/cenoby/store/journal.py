@@ -13,7 +13,7 @@ import msgspec
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.ids import new_id
 from cenoby.kernel.randomness import RandomPool
-from cenoby.store import journal_reader
+from cenoby.store import journal_reader, postgres_chain, postgres_journal, postgres_journal_reader
 from cenoby.store.chain import ERASED, FORMAT, ChainHead, Verification, head_of, verify_chain
 from cenoby.store.database import Database, StoreUnavailable
 from cenoby.store.engine import Engine
@@ -88,7 +88,9 @@ class Journal:
         self._database = database
         self._clock = clock
         self._node = node
-        self._writer = JournalWriter(node)
+        self._writer, self._reader = JournalWriter(node), journal_reader
+        if database.engine.dialect == "postgresql":
+            self._writer, self._reader = postgres_journal.PostgresJournalWriter(node), postgres_journal_reader
         self._random = RandomPool()
 
     async def start(self) -> None:
@@ -97,7 +99,7 @@ class Journal:
         Raises:
             StoreUnavailable: it could not be recorded.
         """
-        intents = await self._database.read(journal_reader.open_intents)
+        intents = await self._database.read(lambda connection: self._reader.open_intents(connection, self._node))
         for intent in intents:
             await self.append(
                 Entry(
@@ -145,7 +147,7 @@ class Journal:
         Raises:
             StoreUnavailable: the journal cannot be read.
         """
-        return await self._database.read(lambda connection: journal_reader.read_page(connection, query))
+        return await self._database.read(lambda connection: self._reader.read_page(connection, query))
 
     async def get(self, record_id: str) -> Record | None:
         """One record with its payload, or None.
@@ -153,11 +155,11 @@ class Journal:
         Raises:
             StoreUnavailable: the journal cannot be read.
         """
-        return await self._database.read(lambda connection: journal_reader.read_record(connection, record_id))
+        return await self._database.read(lambda connection: self._reader.read_record(connection, record_id))
 
     async def head(self) -> RecordRef | None:
         """The last record of this node, or None."""
-        return await self._database.read(lambda connection: journal_reader.read_head(connection, self._node))
+        return await self._database.read(lambda connection: self._reader.read_head(connection, self._node))
 
     async def verify(self, kept: Sequence[ChainHead] = ()) -> Verification:
         """Check the whole chain as it is on disk now; takes some microseconds a record, on a thread of its own.
@@ -169,7 +171,7 @@ class Journal:
 
     async def count_calls(self, since_ns: int) -> list[tuple[str, str, int]]:
         """How many calls each agent made of each MAD since then: `(agent, mad, calls)`."""
-        return await self._database.read(lambda connection: journal_reader.count_calls(connection, since_ns))
+        return await self._database.read(lambda connection: self._reader.count_calls(connection, since_ns))
 
     def _submit(self, entries: tuple[Entry, ...], *, erase: str = "") -> Awaitable[RecordRef]:
         time_ns = self._clock.now_ns()
@@ -182,23 +184,24 @@ class Journal:
         return self._database.submit(self._writer, Append(rows, erase), size)
 
 
-async def verify_file(path: Path, kept: Sequence[ChainHead] = ()) -> Verification:
-    """Check the journal in a database file, also while a colony writes to it; the file is only read.
+async def verify_file(store: Engine | Path, kept: Sequence[ChainHead] = ()) -> Verification:
+    """Check the journal in a database, also while colonies write to it; it is only read.
 
     Args:
-        path: the file.
+        store: the engine, or the path of a SQLite file.
         kept: heads of earlier checks, which must still be in the chain.
 
     Raises:
-        StoreUnavailable: there is no such file, or no journal in it.
+        StoreUnavailable: there is no such database, or no journal in it.
     """
-    return await asyncio.to_thread(_verify, SqliteEngine(path), kept)
+    return await asyncio.to_thread(_verify, SqliteEngine(store) if isinstance(store, Path) else store, kept)
 
 
 def _verify(engine: Engine, kept: Sequence[ChainHead]) -> Verification:
     try:
         with engine.snapshot() as connection:
-            return verify_chain(connection, kept)
+            verify = verify_chain if engine.dialect == "sqlite" else postgres_chain.verify_chain
+            return verify(connection, kept)
     except engine.failures as error:
         raise StoreUnavailable("store_failed", f"{engine.place} cannot be read as a journal: {error}.") from error
 
@@ -215,4 +218,4 @@ def _row(node: str, time_ns: int, entry: Entry, random: RandomPool) -> Row:
         )
     )  # fmt: skip
     facets = (entry.agent, entry.code, entry.correlation, entry.mad, entry.tool)
-    return Row(identifier, tenant, header, salted, time_ns, facets)
+    return Row(identifier, tenant, header, salted, time_ns, facets, entry.kind, entry.decision)

@@ -107,8 +107,12 @@ def read_head(connection: Connection, node: str) -> RecordRef | None:
     return RecordRef(row[0], row[1], row[2].hex()) if row else None
 
 
-def open_intents(connection: Connection) -> list[Record]:
-    """Intents whose call has no outcome. Scans back from the end to the last clean stop, or to the beginning."""
+def open_intents(connection: Connection, node: str) -> list[Record]:
+    """Intents whose call has no outcome. Scans back from the end to the last clean stop, or to the beginning.
+
+    Args:
+        node: who asks; a file has one owner at a time, so that what others left open in it is its to close, too.
+    """
     statement = (
         f"SELECT {_FIELDS} FROM journal_record WHERE position > ? AND (kind IN ('intent', 'outcome')) "  # noqa: S608
         "ORDER BY position"

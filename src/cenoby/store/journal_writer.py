@@ -30,7 +30,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
         id, tenant: as in the header.
         header: the canonical header.
         salted: salt and payload; empty for none.
-        time_ns: as in the header.
+        time_ns, kind, decision: as in the header.
         facets: its values of `FACETS`, in that order.
     """
 
@@ -40,6 +40,8 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     salted: bytes
     time_ns: int
     facets: tuple[str, ...]
+    kind: str
+    decision: str
 
 
 class Append(msgspec.Struct, frozen=True):

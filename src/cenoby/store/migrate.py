@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cenoby.kernel.errors import Fault
 
 if TYPE_CHECKING:
+    from alembic.config import Config
     from sqlalchemy import Connection
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -57,15 +58,24 @@ def bring_up(path: Path) -> None:
     Raises:
         MigrationFailed: it is at a revision nobody here knows, or a step failed and all was rolled back.
     """
-    known, current = revisions(), current_revision(path)
-    if current == known[-1]:
-        return
+    current = current_revision(path)
+    check_known(current, str(path))
+    if current != revisions()[-1]:
+        migrate(path, "head")
+
+
+def check_known(current: str | None, place: str) -> None:
+    """Pass if `current` is a revision that this program knows, or none.
+
+    Raises:
+        MigrationFailed: store_too_new.
+    """
+    known = revisions()
     if current is not None and current not in known:
         raise MigrationFailed(
             "store_too_new",
-            f"{path} is at revision {current}, and this Cenoby knows up to {known[-1]}. Start the newer Cenoby.",
+            f"{place} is at revision {current}, and this Cenoby knows up to {known[-1]}. Start the newer Cenoby.",
         )
-    migrate(path, "head")
 
 
 def migrate(path: Path, revision: str) -> None:
@@ -75,21 +85,19 @@ def migrate(path: Path, revision: str) -> None:
         MigrationFailed: a step failed; nothing was changed.
     """
     from alembic import command
-    from alembic.config import Config
     from alembic.util.exc import CommandError
     from sqlalchemy import create_engine, event
     from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.pool import NullPool
 
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config = alembic_config()
     engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=NullPool)
     # The driver would end a transaction before each CREATE TABLE; SQLite itself need not.
     event.listen(engine, "begin", _begin)
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
-            if _is_down(revision, current_revision(path)):
+            if is_down(revision, current_revision(path)):
                 command.downgrade(config, revision)
             else:
                 command.upgrade(config, revision)
@@ -101,7 +109,17 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _is_down(revision: str, current: str | None) -> bool:
+def alembic_config() -> Config:
+    """Where Alembic finds the schema's history."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def is_down(revision: str, current: str | None) -> bool:
+    """Whether the way from `current` to `revision` leads down."""
     known = revisions()
     if revision == "base":
         return True

@@ -187,8 +187,8 @@ _DIE = f"UPDATE outbox SET state = 'dead', error = ?, ended_ns = ? {_HELD}"  # n
 _DEPTH = "SELECT count(*) FROM outbox WHERE queue = ? AND state = 'open'"
 _NEXT = "SELECT min(due_ns) FROM outbox WHERE queue = ? AND state = 'open'"
 _HISTORY = (
-    "SELECT position, body FROM outbox WHERE queue = ? AND position > ? AND (? IS NULL OR position <= ?)"
-    " ORDER BY position LIMIT ?"
+    "SELECT position, body FROM outbox WHERE queue = ? AND position > ?"
+    " AND (CAST(? AS BIGINT) IS NULL OR position <= ?) ORDER BY position LIMIT ?"
 )
 _LAST = "SELECT coalesce(max(position), 0) FROM outbox WHERE queue = ?"
 _DEAD = (

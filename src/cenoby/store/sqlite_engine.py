@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from cenoby.store.engine import Connection, Dialect, Failure
+from cenoby.store.engine import Connection, Dialect, Failure, Meaning
 from cenoby.store.migrate import bring_up
 
 # Pages; at 4 KiB each about 16 MiB, so that one commit in some hundreds pays for a checkpoint.
@@ -95,9 +95,9 @@ class SqliteEngine:
         self.path = path
         self.place = str(path)
 
-    def refused(self, error: BaseException) -> bool:
+    def meaning(self, error: BaseException) -> Meaning:
         """As in `Engine`."""
-        return isinstance(error, _REFUSALS)
+        return "refused" if isinstance(error, _REFUSALS) else "unavailable"
 
     def prepare(self) -> None:
         """As in `Engine`."""

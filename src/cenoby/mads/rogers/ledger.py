@@ -32,7 +32,7 @@ from cenoby.mads.rogers.pages import (
     message_of,
     messages_of,
 )
-from cenoby.mads.rogers.query import match_expression, read_cursor
+from cenoby.mads.rogers.query import read_cursor, read_query
 from cenoby.mads.rogers.records import Line, Place, Post, Slice, State, Thread, Viewer
 from cenoby.store.database import Database
 from cenoby.store.engine import Connection
@@ -242,13 +242,13 @@ class ConversationLedger:
             ConversationUnknown: conversation_unknown.
             QueryInvalid: query_empty, cursor_invalid.
         """
-        match, offset = match_expression(query), read_cursor(cursor) or 0
+        phrases, offset = read_query(query), read_cursor(cursor) or 0
 
         def work(connection: Connection) -> list[Line]:
             position = None
             if conversation is not None:
                 position = _known(records.find_place(connection, viewer, conversation), conversation).position
-            return records.search_lines(connection, viewer, match, position=position, limit=limit + 1, offset=offset)
+            return records.search_lines(connection, viewer, phrases, position=position, limit=limit + 1, offset=offset)
 
         lines = await self._database.read(work)
         kept = fitting(lines[:limit])

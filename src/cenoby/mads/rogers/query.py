@@ -1,8 +1,9 @@
-"""Turning what a person types into an FTS5 expression that cannot be malformed (sqlite.org/fts5.html, section 3)."""
+"""Reading what a person types into a search, so that nothing they type can be malformed."""
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from cenoby.kernel.errors import InvalidInput
 
@@ -21,20 +22,27 @@ class QueryInvalid(InvalidInput):
     }
 
 
-def match_expression(query: str) -> str:
-    """All words and quoted phrases of `query` must occur; a trailing `*` asks for a prefix.
+class Phrase(NamedTuple):
+    """Words that must follow one another; the last one may be only a beginning."""
+
+    text: str
+    prefix: bool
+
+
+def read_query(query: str) -> list[Phrase]:
+    """All words and quoted phrases of `query`, which must all occur; a trailing `*` asks for a prefix.
 
     Raises:
         QueryInvalid: query_empty.
     """
-    parts: list[str] = []
+    parts: list[Phrase] = []
     for phrase, word in _WORD.findall(query):
         text = (phrase or word).replace('"', "").replace("\x00", "")
         if any(character.isalnum() for character in text):
-            parts.append(f'"{text.rstrip("*")}"{"*" if word.endswith("*") else ""}')
+            parts.append(Phrase(text.rstrip("*"), word.endswith("*")))
     if not parts:
         raise QueryInvalid("query_empty", "The query holds no word to search for.")
-    return " ".join(parts[:MOST_WORDS])
+    return parts[:MOST_WORDS]
 
 
 def read_cursor(text: str | None) -> int | None:

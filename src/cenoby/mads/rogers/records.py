@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from cenoby.kernel.codec import from_json, to_json
-from cenoby.store.engine import Connection
+from cenoby.mads.rogers.query import Phrase
+from cenoby.mads.rogers.search import find_messages, index_message
+from cenoby.store.engine import Connection, Dialect
 
 State = Literal["invited", "active", "left"]
 
@@ -89,10 +91,20 @@ _LINE = """
     SELECT m.position, c.id, m.seq, m.id, m.sender, m.recipient, m.content, m.tags, m.mentions, m.acknowledgement,
         m.correlation, m.time_ns FROM
 """
-_MESSAGES = "conversation_messages m CROSS JOIN conversations c ON c.position = m.conversation"
 # CROSS JOIN keeps the order of tables in SQLite: a filtered page walks the index of its filter and stops when full.
-_OF_TOPIC = f"conversation_topics f CROSS JOIN {_MESSAGES} AND m.conversation = f.conversation AND m.seq = f.seq"
-_OF_MENTION = f"conversation_mentions f CROSS JOIN {_MESSAGES} AND m.conversation = f.conversation AND m.seq = f.seq"
+_MESSAGES = "conversation_messages m CROSS JOIN conversations c"
+_JOINED = "c.position = m.conversation"
+_FILTERED = [_JOINED, "m.conversation = f.conversation", "m.seq = f.seq"]
+_OF_TOPIC = f"conversation_topics f CROSS JOIN {_MESSAGES}"
+_OF_MENTION = f"conversation_mentions f CROSS JOIN {_MESSAGES}"
+_NAMED: Mapping[Dialect, str] = {
+    "sqlite": "instr(lower(c.name), lower(:name)) > 0",
+    "postgresql": "strpos(lower(c.name), lower(:name)) > 0",
+}
+_TAGGED: Mapping[Dialect, str] = {
+    "sqlite": "EXISTS (SELECT 1 FROM json_each(c.tags) WHERE value = :tag)",
+    "postgresql": "CAST(c.tags AS JSONB) @> to_jsonb(CAST(:tag AS TEXT))",
+}
 
 
 def add_thread(connection: Connection, thread: Thread) -> int:
@@ -149,9 +161,9 @@ def list_threads(
     """At most `limit` conversations that the viewer may see, newest first, from before a position on."""
     sql, values = f"{_THREAD} AND {_VISIBLE}", {**_eyes(viewer), "limit": limit}
     if name is not None:
-        sql, values["name"] = f"{sql} AND instr(lower(c.name), lower(:name))", name
+        sql, values["name"] = f"{sql} AND {_NAMED[connection.dialect]}", name
     if tag is not None:
-        sql, values["tag"] = f"{sql} AND EXISTS (SELECT 1 FROM json_each(c.tags) WHERE value = :tag)", tag
+        sql, values["tag"] = f"{sql} AND {_TAGGED[connection.dialect]}", tag
     if joined:
         sql += (
             " AND c.position IN (SELECT j.conversation FROM conversation_participants j"
@@ -172,10 +184,11 @@ def list_participants(connection: Connection, position: int, limit: int) -> list
 
 def listed_among(connection: Connection, position: int, agents: Sequence[str]) -> set[str]:
     """Those of `agents` that are on the conversation's list."""
+    if not agents:
+        return set()
     rows = connection.execute(
-        "SELECT agent FROM conversation_participants WHERE conversation = ?"
-        " AND agent IN (SELECT value FROM json_each(?))",
-        (position, _json(agents)),
+        f"SELECT agent FROM conversation_participants WHERE conversation = ? AND agent IN ({_places(agents)})",
+        (position, *agents),
     )
     return {agent for (agent,) in rows}
 
@@ -202,6 +215,7 @@ def add_message(connection: Connection, tenant: str, place: Place, post: Post) -
         "INSERT INTO conversation_mentions (tenant, agent, message, conversation, seq) VALUES (?, ?, ?, ?, ?)",
         [(tenant, agent, position, place.position, seq) for agent in post.mentions],
     )
+    index_message(connection, tenant, position, post.content)
     return Line(position, place.id, seq, post)
 
 
@@ -236,7 +250,7 @@ def page_lines(connection: Connection, place: Place, part: Slice) -> list[Line]:
 def _page_source(part: Slice) -> tuple[str, str, list[str]]:
     """The tables, the number's column and the first conditions of a page."""
     if part.mention is not None:
-        conditions = ["f.conversation = :position", "f.agent = :mention"]
+        conditions = [*_FILTERED, "f.conversation = :position", "f.agent = :mention"]
         if part.topic is not None:
             conditions.append(
                 "EXISTS (SELECT 1 FROM conversation_topics t"
@@ -244,27 +258,19 @@ def _page_source(part: Slice) -> tuple[str, str, list[str]]:
             )
         return _OF_MENTION, "f.seq", conditions
     if part.topic is not None:
-        return _OF_TOPIC, "f.seq", ["f.conversation = :position", "f.topic = :topic"]
-    return _MESSAGES, "m.seq", ["m.conversation = :position"]
+        return _OF_TOPIC, "f.seq", [*_FILTERED, "f.conversation = :position", "f.topic = :topic"]
+    return _MESSAGES, "m.seq", [_JOINED, "m.conversation = :position"]
 
 
 def search_lines(
-    connection: Connection, viewer: Viewer, match: str, *, position: int | None, limit: int, offset: int
+    connection: Connection, viewer: Viewer, phrases: Sequence[Phrase], *, position: int | None, limit: int, offset: int
 ) -> list[Line]:
-    """Messages that match an FTS5 expression, best first (BM25); of one conversation where `position` is given."""
-    values = {**_eyes(viewer), "match": match, "position": position, "limit": limit, "offset": offset}
-    # Ranking first and fetching after keeps the sorter from carrying the text of every hit.
-    ranked = f"""
-        SELECT s.rowid FROM conversation_search s
-        JOIN conversation_messages m ON m.position = s.rowid JOIN conversations c ON c.position = m.conversation
-        WHERE s.conversation_search MATCH :match AND c.tenant = :tenant AND {_VISIBLE}
-            AND (:position IS NULL OR m.conversation = :position)
-        ORDER BY s.rank, s.rowid DESC LIMIT :limit OFFSET :offset
-    """
-    found = [position for (position,) in connection.execute(ranked, values)]
-    rows = connection.execute(
-        f"{_LINE} {_MESSAGES} WHERE m.position IN (SELECT value FROM json_each(?))", (_json(found),)
-    )
+    """Messages that hold all phrases, best first; of one conversation where `position` is given."""
+    values = {**_eyes(viewer), "position": position, "limit": limit, "offset": offset}
+    found = find_messages(connection, phrases, _VISIBLE, values)
+    if not found:
+        return []
+    rows = connection.execute(f"{_LINE} {_MESSAGES} WHERE {_JOINED} AND m.position IN ({_places(found)})", tuple(found))
     lines = {line.position: line for line in map(_line, rows)}
     return [lines[position] for position in found]
 
@@ -272,8 +278,9 @@ def search_lines(
 def list_mentions(connection: Connection, viewer: Viewer, agent: str, *, before: int | None, limit: int) -> list[Line]:
     """Messages that name `agent`, in conversations that the viewer may see, newest first."""
     values = {**_eyes(viewer), "named": agent, "before": before, "limit": limit}
-    sql = f"""{_LINE} conversation_mentions f CROSS JOIN {_MESSAGES} AND m.position = f.message
-        WHERE f.tenant = :tenant AND f.agent = :named AND (:before IS NULL OR f.message < :before) AND {_VISIBLE}
+    sql = f"""{_LINE} {_OF_MENTION} WHERE {_JOINED} AND m.position = f.message
+        AND f.tenant = :tenant AND f.agent = :named AND (CAST(:before AS BIGINT) IS NULL OR f.message < :before)
+        AND {_VISIBLE}
         ORDER BY f.message DESC LIMIT :limit"""
     return [_line(row) for row in connection.execute(sql, values)]
 
@@ -286,7 +293,7 @@ def count_topics(
     return connection.execute(
         f"""SELECT t.topic, count(*) AS messages, count(DISTINCT t.conversation)
         FROM conversations c JOIN conversation_topics t ON t.conversation = c.position
-        WHERE c.tenant = :tenant AND {_VISIBLE} AND (:position IS NULL OR c.position = :position)
+        WHERE c.tenant = :tenant AND {_VISIBLE} AND (CAST(:position AS BIGINT) IS NULL OR c.position = :position)
         GROUP BY t.topic ORDER BY messages DESC, t.topic LIMIT :limit""",
         values,
     ).fetchall()
@@ -294,6 +301,10 @@ def count_topics(
 
 def _eyes(viewer: Viewer) -> dict[str, Any]:
     return {"tenant": viewer.tenant, "agent": viewer.agent, "oversees": viewer.oversees}
+
+
+def _places(values: Sequence[Any]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _json(value: Any) -> str:

@@ -27,7 +27,8 @@ def read_key_in_force(connection: Connection) -> tuple[str, bytes] | None:
 def write_key_in_force(connection: Connection, key_id: str, check_value: bytes, now_ns: int) -> None:
     """Put a master key in force."""
     connection.execute(
-        "INSERT OR REPLACE INTO vault_master_key (tenant, key_id, check_value, since_ns) VALUES (?, ?, ?, ?)",
+        "INSERT INTO vault_master_key (tenant, key_id, check_value, since_ns) VALUES (?, ?, ?, ?) ON CONFLICT (tenant) "
+        "DO UPDATE SET key_id = excluded.key_id, check_value = excluded.check_value, since_ns = excluded.since_ns",
         (_COLONY, key_id, check_value, now_ns),
     )
 
@@ -98,7 +99,8 @@ def revoke_versions(
     """Destroy key and ciphertext of one version, or of all; the numbers of those that were good until now."""
     rows = connection.execute(
         "UPDATE secret_versions SET wrapped_key = NULL, ciphertext = NULL, revoked_by = ?, revoked_ns = ? "
-        "WHERE tenant = ? AND name = ? AND (? IS NULL OR version = ?) AND revoked_ns IS NULL RETURNING version",
+        "WHERE tenant = ? AND name = ? AND (CAST(? AS BIGINT) IS NULL OR version = ?) AND revoked_ns IS NULL "
+        "RETURNING version",
         (agent, now_ns, tenant, name, version, version),
     ).fetchall()
     return sorted(number for (number,) in rows)
@@ -126,7 +128,7 @@ def _secrets(connection: Connection, where: str, parameters: tuple[str, ...], li
     rows = connection.execute(
         f"SELECT {columns}, first.created_by, g.versions FROM "  # noqa: S608 - `where` is written in this file
         f"(SELECT tenant, name, max(version) AS newest, count(*) AS versions FROM secret_versions WHERE {where} "
-        "GROUP BY name ORDER BY name LIMIT ?) AS g "
+        "GROUP BY tenant, name ORDER BY name LIMIT ?) AS g "
         "JOIN secret_versions AS v ON v.tenant = g.tenant AND v.name = g.name AND v.version = g.newest "
         "JOIN secret_versions AS first ON first.tenant = g.tenant AND first.name = g.name AND first.version = 1 "
         "ORDER BY v.name",

@@ -6,7 +6,7 @@ Revises: 0001_journal
 
 from __future__ import annotations
 
-from alembic import op
+from cenoby.store.migrations.dialects import run
 
 revision = "0002_access"
 down_revision = "0001_journal"
@@ -73,11 +73,9 @@ _TABLES = ("reservations", "budgets", "approvals", "tokens", "agents")
 
 def upgrade() -> None:
     """Make the tables."""
-    for statement in _UP:
-        op.execute(statement)
+    run(_UP)
 
 
 def downgrade() -> None:
     """Drop the tables; their indexes go with them."""
-    for table in _TABLES:
-        op.execute(f"DROP TABLE {table}")
+    run([f"DROP TABLE {table}" for table in _TABLES])

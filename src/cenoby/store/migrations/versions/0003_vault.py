@@ -6,7 +6,7 @@ Revises: 0002_access
 
 from __future__ import annotations
 
-from alembic import op
+from cenoby.store.migrations.dialects import run
 
 revision = "0003_vault"
 down_revision = "0002_access"
@@ -42,11 +42,9 @@ _TABLES = ("secret_versions", "vault_master_key")
 
 def upgrade() -> None:
     """Make the tables."""
-    for statement in _UP:
-        op.execute(statement)
+    run(_UP)
 
 
 def downgrade() -> None:
     """Drop the tables, and with them every secret."""
-    for table in _TABLES:
-        op.execute(f"DROP TABLE {table}")
+    run([f"DROP TABLE {table}" for table in _TABLES])

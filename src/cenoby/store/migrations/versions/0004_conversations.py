@@ -6,14 +6,14 @@ Messages are append-only by trigger, whoever holds the connection. The search in
 
 from __future__ import annotations
 
-from alembic import op
+from cenoby.store.migrations.dialects import run
 
 revision = "0004_conversations"
 down_revision = "0003_vault"
 branch_labels = None
 depends_on = None
 
-UP = (
+_TABLES = (
     """
     CREATE TABLE conversations (
         position INTEGER PRIMARY KEY,
@@ -79,6 +79,8 @@ UP = (
     ) WITHOUT ROWID
     """,
     "CREATE INDEX conversation_mentions_within ON conversation_mentions (conversation, agent, seq)",
+)
+_SQLITE = (
     """
     CREATE VIRTUAL TABLE conversation_search USING fts5 (
         content, tenant UNINDEXED,
@@ -101,8 +103,28 @@ UP = (
     END
     """,
 )
+# The same words, folded by `mads/rogers/words.py`, as vectors of their own.
+_POSTGRESQL = (
+    """
+    CREATE TABLE conversation_search (
+        position BIGINT PRIMARY KEY REFERENCES conversation_messages (position),
+        tenant TEXT COLLATE "C" NOT NULL,
+        words TSVECTOR NOT NULL
+    )
+    """,
+    "CREATE INDEX conversation_search_words ON conversation_search USING GIN (words)",
+    """
+    CREATE FUNCTION conversation_messages_stay() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION 'messages are never deleted, changed or removed'; END $$
+    """,
+    """
+    CREATE TRIGGER conversation_messages_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON conversation_messages
+    FOR EACH STATEMENT EXECUTE FUNCTION conversation_messages_stay()
+    """,
+)
+_OWN = {"sqlite": _SQLITE, "postgresql": _POSTGRESQL}
 
-DOWN = (
+_DOWN = (
     "DROP TABLE conversation_search",
     "DROP TABLE conversation_mentions",
     "DROP TABLE conversation_topics",
@@ -113,10 +135,8 @@ DOWN = (
 
 
 def upgrade() -> None:
-    for statement in UP:
-        op.execute(statement)
+    run(_TABLES, _OWN)
 
 
 def downgrade() -> None:
-    for statement in DOWN:
-        op.execute(statement)
+    run(_DOWN, {"postgresql": ["DROP FUNCTION conversation_messages_stay"]})

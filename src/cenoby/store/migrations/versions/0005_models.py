@@ -6,7 +6,7 @@ Revises: 0004_conversations
 
 from __future__ import annotations
 
-from alembic import op
+from cenoby.store.migrations.dialects import run
 
 revision = "0005_models"
 down_revision = "0004_conversations"
@@ -15,8 +15,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.execute(
-        """CREATE TABLE model_usage (
+    run(
+        [
+            """CREATE TABLE model_usage (
             tenant TEXT NOT NULL,
             day BIGINT NOT NULL,
             model TEXT NOT NULL,
@@ -28,8 +29,9 @@ def upgrade() -> None:
             micro_usd BIGINT NOT NULL,
             PRIMARY KEY (tenant, day, model, agent)
         ) WITHOUT ROWID"""
+        ]
     )
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE model_usage")
+    run(["DROP TABLE model_usage"])

@@ -6,7 +6,7 @@ Revises: 0005_models
 
 from __future__ import annotations
 
-from alembic import op
+from cenoby.store.migrations.dialects import run
 
 revision = "0006_approval_use"
 down_revision = "0005_models"
@@ -15,10 +15,13 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.execute("ALTER TABLE approvals ADD COLUMN used_by TEXT NOT NULL DEFAULT ''")
-    op.execute("CREATE INDEX approvals_by_use ON approvals (used_by)")
+    run(
+        (
+            "ALTER TABLE approvals ADD COLUMN used_by TEXT NOT NULL DEFAULT ''",
+            "CREATE INDEX approvals_by_use ON approvals (used_by)",
+        )
+    )
 
 
 def downgrade() -> None:
-    op.execute("DROP INDEX approvals_by_use")
-    op.execute("ALTER TABLE approvals DROP COLUMN used_by")
+    run(("DROP INDEX approvals_by_use", "ALTER TABLE approvals DROP COLUMN used_by"))

@@ -1,0 +1,186 @@
+"""PostgreSQL (13 or newer) as the store's engine; several processes may share the database.
+
+A transaction that runs functions takes an advisory lock first, so that such transactions follow one another in all
+processes, as they do in a SQLite file: what a function read still holds when it writes. Journal records need no lock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+from cenoby.store.engine import Connection, Dialect, Failure, Meaning
+from cenoby.store.postgres_address import PostgresAddress
+from cenoby.store.postgres_connection import PostgresConnection, PostgresFailure
+from cenoby.store.postgres_migrate import bring_up
+
+_LOCK = "pg_advisory_xact_lock(1130262383, hashtext(current_schema()))"
+# A commit that nobody waits for is no commit; a process that froze must not keep the lock.
+_WRITER = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';"
+    "SET idle_in_transaction_session_timeout = '60s'"
+)
+_READER = "SET idle_in_transaction_session_timeout = '10min'"
+_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_PAUSES = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
+"""Seconds between the tries to find out what became of a commit."""
+
+
+class PostgresReader:
+    """A session whose transactions see one snapshot each.
+
+    Args:
+        connection: connected.
+    """
+
+    def __init__(self, connection: PostgresConnection) -> None:
+        self.connection = connection
+
+    def begin(self, *, alone: bool = False) -> None:
+        """As in `Session`. Nothing was asked of a lost connection yet, so another one takes its place."""
+        if self.connection.lost:
+            self.connection.connect()
+        try:
+            self._begin(alone)
+        except PostgresFailure:
+            if not self.connection.lost:
+                raise
+            self.connection.connect()
+            self._begin(alone)
+
+    def _begin(self, alone: bool) -> None:
+        self.connection.script(_SNAPSHOT)
+
+    def commit(self) -> None:
+        """As in `Session`."""
+        self.rollback()
+
+    def rollback(self) -> bool:
+        """As in `Session`."""
+        try:
+            if self.connection.in_transaction:
+                self.connection.script("ROLLBACK")
+        except PostgresFailure:
+            self.connection.drop()
+        return True
+
+    def attempt(self, work: Callable[[Connection], Any]) -> Any:
+        """As in `Session`."""
+        return work(self.connection)
+
+    def close(self) -> None:
+        """As in `Session`."""
+        self.connection.close()
+
+
+class PostgresWriter(PostgresReader):
+    """A session that writes."""
+
+    def __init__(self, connection: PostgresConnection) -> None:
+        super().__init__(connection)
+        self._transaction = ""
+        self._savepoint = False
+
+    def _begin(self, alone: bool) -> None:
+        self._savepoint = False
+        self.connection.script(_BEGIN)
+        what = f"CAST(pg_current_xact_id() AS TEXT){f', {_LOCK}' if alone else ''}"
+        self._transaction = self.connection.execute(f"SELECT {what}").fetchone()[0]
+
+    def commit(self) -> None:
+        """As in `Session`. Where the connection breaks just then, the server is asked what became of it."""
+        try:
+            if self.connection.script("COMMIT") != "COMMIT":
+                raise PostgresFailure("a statement had failed, so nothing was committed", "unavailable")
+        except PostgresFailure as failure:
+            if not self.connection.lost:
+                raise
+            if not self._committed():
+                raise PostgresFailure(f"{failure}; it was undone", "unavailable") from failure
+
+    def attempt(self, work: Callable[[Connection], Any]) -> Any:
+        """As in `Session`."""
+        connection = self.connection
+        connection.script("RELEASE SAVEPOINT job; SAVEPOINT job" if self._savepoint else "SAVEPOINT job")
+        self._savepoint = True
+        try:
+            return work(connection)
+        except BaseException as error:
+            if not connection.in_transaction:
+                raise
+            connection.script("ROLLBACK TO SAVEPOINT job")
+            return Failure(error, of_batch=False)
+
+    def _committed(self) -> bool:
+        for pause in _PAUSES:
+            time.sleep(pause)
+            try:
+                self.connection.connect()
+                (status,) = self.connection.execute(
+                    "SELECT pg_xact_status(CAST(CAST(? AS TEXT) AS xid8))", (self._transaction,)
+                ).fetchone()
+            except PostgresFailure:
+                continue
+            if status in ("committed", "aborted"):
+                return status == "committed"
+        raise PostgresFailure("whether it came to pass is not known", "doubtful")
+
+
+class PostgresEngine:
+    """A database, and in it the schema that is first on the search path.
+
+    Args:
+        address: where it is, and who we are there.
+    """
+
+    dialect: Dialect = "postgresql"
+    failures: tuple[type[Exception], ...] = (PostgresFailure,)
+    readers = 4
+
+    def __init__(self, address: PostgresAddress) -> None:
+        self._address = address
+        self.place = address.place
+
+    def meaning(self, error: BaseException) -> Meaning:
+        """As in `Engine`."""
+        return error.meaning if isinstance(error, PostgresFailure) else "unavailable"
+
+    def prepare(self) -> None:
+        """As in `Engine`; the database itself is there, and its owner is who we are."""
+        with self._connected("") as connection:
+            bring_up(connection, self.place)
+
+    def open_writer(self) -> PostgresWriter:
+        """As in `Engine`."""
+        return PostgresWriter(self._connect(_WRITER))
+
+    def open_reader(self) -> PostgresReader:
+        """As in `Engine`."""
+        return PostgresReader(self._connect(_READER))
+
+    @contextmanager
+    def snapshot(self) -> Generator[Connection]:
+        """As in `Engine`."""
+        with self._connected("") as connection:
+            connection.script(_SNAPSHOT)
+            yield connection
+
+    @contextmanager
+    def _connected(self, setup: str) -> Generator[PostgresConnection]:
+        connection = self._connect(setup)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def _connect(self, setup: str) -> PostgresConnection:
+        connection = PostgresConnection(self._address.options, setup)
+        try:
+            connection.connect()
+        except PostgresFailure:
+            connection.close()
+            raise
+        return connection
