@@ -13,6 +13,7 @@ import pytest
 
 from cenoby.access.principals import Principal
 from cenoby.app.composition import Colony, open_colony
+from cenoby.app.faces import serve_gateway
 from cenoby.cli.colony_client import ColonyClient
 from cenoby.colony.invocation import Call, Invocation, Outcome
 from cenoby.colony.mad import Mad
@@ -157,7 +158,7 @@ async def test_every_waiting_place_is_given(tmp_path: Path) -> None:
 
 async def test_a_client_of_a_full_mad_is_told_to_come_back(tmp_path: Path) -> None:
     """Over HTTP as well: the command line's client raises `mailbox_full` with `retry_after` and the record's id."""
-    async with standing(tmp_path) as stand, stand.colony.serve() as url:
+    async with standing(tmp_path) as stand, serve_gateway(stand.colony.parts) as url:
         token = (await stand.colony.parts.ports.identities.create_token("eve", ["developer"])).text
         client = ColonyClient(url, token)
         await stand.occupy(waiting=DEPTH)

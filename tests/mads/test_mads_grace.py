@@ -24,6 +24,7 @@ from cenoby.colony.breaker import Breakers
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Call, Invocation, Outcome
 from cenoby.colony.mad import Mad
+from cenoby.colony.outbox_queue import OutboxQueue
 from cenoby.colony.pipeline import Pipeline
 from cenoby.colony.stages import Ports
 from cenoby.colony.supervisor import Supervisor
@@ -35,6 +36,7 @@ from cenoby.mads.grace.records import QueryInvalid, time_ns
 from cenoby.protection.redact import Redactor
 from cenoby.store.database import Database
 from cenoby.store.journal import Entry, Journal
+from cenoby.store.outbox import Outbox
 from cenoby.telemetry.metrics import Metrics
 from cenoby.telemetry.recorder import Recorder
 
@@ -132,6 +134,7 @@ async def world(fresh_database: Path, tmp_path: Path) -> AsyncIterator[World]:
         ledger=ports.ledger,
         breakers=ports.breakers,
         supervisor=supervisor,
+        work=OutboxQueue(Outbox(database, clock), clock),
         roles=roles,
         recorder=ports.recorder,
         metrics=ports.metrics,
@@ -159,14 +162,14 @@ async def test_status_shows_what_runs(world: World) -> None:
     )
     assert status["calls"] == {"ok": 1, "refused": 1}
     assert status["protections"] == {"landlock": "ABI 4"}
-    assert {mad["name"]: mad["tools"] for mad in status["mads"]} == {"grace": 22, "ops": 2}
+    assert {mad["name"]: mad["tools"] for mad in status["mads"]} == {"grace": 25, "ops": 2}
     assert next(mad for mad in status["mads"] if mad["name"] == "grace")["running"] == 1
     assert (await world.ports.journal.get(status["journal"]["id"])) is not None
 
 
 OPERATORS_ONLY = [
     "list_agents", "create_token", "list_tokens", "revoke_token", "approve", "deny", "open_circuit", "close_circuit",
-    "pause_mad", "resume_mad", "restart_mad", "kill_mad", "erase_payload",
+    "pause_mad", "resume_mad", "restart_mad", "kill_mad", "list_dead_letters", "retry_dead_letter", "erase_payload",
 ]  # fmt: skip
 READERS = ["list_records", "get_record", "verify_journal", "list_spans", "costs"]
 
@@ -185,6 +188,7 @@ async def test_a_developer_has_no_admin_tools(world: World, name: str) -> None:
         "resume_mad": {"mad": "ops"},
         "restart_mad": {"mad": "ops", "reason": "x"},
         "kill_mad": {"mad": "ops", "reason": "x"},
+        "retry_dead_letter": {"letter": "x"},
         "deny": {"approval_id": "x"},
         "erase_payload": {"record_id": "x", "reason": "x"},
     }
@@ -419,7 +423,7 @@ async def test_only_tools_that_the_caller_may_use_are_found(world: World) -> Non
     }
     assert (await world.call("developer", "find_tools", {"query": "deploy release customers"}))["tools"] == []
     everything = (await world.call("operator", "find_tools", {"limit": 100}))["tools"]
-    assert len(everything) == 24
+    assert len(everything) == 27
 
 
 async def test_usage_shows_costs_against_budgets(world: World) -> None:

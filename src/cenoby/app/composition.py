@@ -19,13 +19,16 @@ from cenoby.access.roles import RoleTable
 from cenoby.access.tokens import Identities
 from cenoby.app.mad_loading import mad_invalid
 from cenoby.app.protection_words import sandbox_words
-from cenoby.app.shipped_mads import Parts, make_mad
-from cenoby.bus.connect import connect_bus
+from cenoby.app.shipped_mads import Parts, mad_principal, make_mad
+from cenoby.bus.connect import connect_bus, connect_work
+from cenoby.bus.work import Durability, WorkQueue
 from cenoby.colony.breaker import Breakers, BreakerView, CircuitState
+from cenoby.colony.deferred import Deferred
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Invocation, Outcome
 from cenoby.colony.mad import Mad
 from cenoby.colony.mailbox import MailboxState
+from cenoby.colony.outbox_queue import OutboxQueue
 from cenoby.colony.pipeline import Pipeline
 from cenoby.colony.stages import Ports
 from cenoby.colony.supervisor import MadChange, Supervisor
@@ -42,6 +45,7 @@ from cenoby.sandbox.cell import Sandbox
 from cenoby.store.connect import engine_for
 from cenoby.store.database import Database
 from cenoby.store.journal import Entry, Journal, RecordRef
+from cenoby.store.outbox import Outbox
 from cenoby.telemetry.log_lines import LineWriter
 from cenoby.telemetry.logs import configure_logging, get_logger
 from cenoby.telemetry.metrics import Metrics
@@ -98,6 +102,8 @@ async def open_colony(settings: Settings, clock: Clock) -> AsyncGenerator[Colony
         for name in settings.mads:
             await _host(parts, name)
         parts.ports.approvals.verify_settings()
+        await parts.deferred.start()
+        stack.push_async_callback(parts.deferred.stop)
         await parts.ports.identities.ensure_operator(settings.data / "admin.token")
         await _life_cycle(parts, "colony_started")
         stack.push_async_callback(_stopped, parts)
@@ -119,13 +125,18 @@ async def _parts(settings: Settings, clock: Clock, redactor: Redactor, stack: As
     egress = await stack.enter_async_context(EgressGuard(settings.egress))
     sandbox = Sandbox(settings.sandbox, modules=SANDBOX_MODULES)
     stack.push_async_callback(sandbox.close)
+    work = await _work(settings, clock, database)
+    stack.push_async_callback(work.close)
     host = Host(bus, settings.colony, settings.mailbox, clock)
     ports = await _ports(settings, clock, redactor, database, journal, host, recorder)
     protections = await _protections(sandbox, dumps)
+    pipeline = Pipeline(ports)
     return Parts(
         settings=settings,
         ports=ports,
-        pipeline=Pipeline(ports),
+        pipeline=pipeline,
+        work=work,
+        deferred=Deferred(work, host, settings.colony, pipeline.run, mad_principal),
         supervisor=Supervisor(host, settings.supervision, clock, partial(_mad_changed, journal)),
         database=database,
         bus=bus,
@@ -136,6 +147,17 @@ async def _parts(settings: Settings, clock: Clock, redactor: Redactor, stack: As
         node=node,
         started_ns=clock.now_ns(),
     )
+
+
+async def _work(settings: Settings, clock: Clock, database: Database) -> WorkQueue:
+    at_broker = await connect_work(settings.bus, clock=clock, security=settings.bus_security)
+    if at_broker is not None and at_broker.durability is Durability.FSYNCED:
+        return at_broker
+    if at_broker is not None:
+        # What this broker acknowledges may be lost with its power: the store keeps the work instead.
+        _log.info("work_in_outbox", broker=str(at_broker.durability))
+        await at_broker.close()
+    return OutboxQueue(Outbox(database, clock), clock)
 
 
 async def _ports(

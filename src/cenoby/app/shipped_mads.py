@@ -11,6 +11,8 @@ from cenoby import __version__
 from cenoby.access.principals import Principal
 from cenoby.app.mad_loading import load_mad_class
 from cenoby.bus.contract import MessageBus
+from cenoby.bus.work import WorkQueue
+from cenoby.colony.deferred import Deferred
 from cenoby.colony.invocation import Invocation
 from cenoby.colony.mad import Grants, ListName, Mad
 from cenoby.colony.pipeline import Pipeline
@@ -31,6 +33,8 @@ class Parts:
     ports: Ports
     pipeline: Pipeline
     supervisor: Supervisor
+    work: WorkQueue
+    deferred: Deferred
     database: Database
     bus: MessageBus
     vault: Vault
@@ -98,6 +102,7 @@ def _grace(parts: Parts) -> Mad:
         ledger=ports.ledger,
         breakers=ports.breakers,
         supervisor=parts.supervisor,
+        work=parts.work,
         roles=ports.roles,
         recorder=ports.recorder,
         metrics=ports.metrics,
@@ -120,8 +125,13 @@ _SHIPPED: Mapping[str, Callable[[Parts], Mad]] = {
 }
 
 
+def mad_principal(mad: str) -> Principal:
+    """As whom a MAD that the colony did not ship with calls tools."""
+    return Principal(agent=mad, tenant="default", roles=("developer",), kind="mad")
+
+
 def _grants(mad: str, parts: Parts) -> Grants:
-    principal = Principal(agent=mad, tenant="default", roles=("developer",), kind="mad")
+    principal = mad_principal(mad)
 
     def files() -> Path:
         folder = parts.settings.data / "mads" / mad
@@ -141,6 +151,9 @@ def _grants(mad: str, parts: Parts) -> Grants:
             raise outcome.error
         return outcome.value if outcome.blocks is None else outcome.blocks
 
+    async def call_later(tool: str, arguments: Mapping[str, Any], key: str = "") -> str:
+        return await parts.deferred.put(mad, tool, arguments, key=key)
+
     async def lists_changed(*lists: ListName) -> None:
         await parts.ports.host.lists_changed(mad, *lists)
 
@@ -150,5 +163,6 @@ def _grants(mad: str, parts: Parts) -> Grants:
         secret=secret,
         fetch=fetch,
         call_tool=call_tool,
+        call_later=call_later,
         lists_changed=lists_changed,
     )

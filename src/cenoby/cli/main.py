@@ -70,6 +70,16 @@ mad.command(
 mad.command("cenoby.cli.mad:kill", help="Stop a MAD at once; its tools refuse with the reason until it is restarted.")
 app.command(mad)
 
+deadletters = App(name="deadletters", help="Work that was tried and given up: list, retry, drop.")
+deadletters.command(
+    "cenoby.cli.deadletters:list_",
+    name="list",
+    help="Show work that was given up, newest first; --json has the payload and the traceback of the last try.",
+)
+deadletters.command("cenoby.cli.deadletters:retry", help="Put a dead letter back into its queue with all its tries.")
+deadletters.command("cenoby.cli.deadletters:drop", help="Forget a dead letter; its work is never done.")
+app.command(deadletters)
+
 config = App(name="config", help="The settings: what is allowed, what is in force, whether a file is right.")
 config.command("cenoby.cli.config:schema", help="Print the JSON Schema of the settings file.")
 config.command("cenoby.cli.config:show", help="Print the settings in force, defaults included.")

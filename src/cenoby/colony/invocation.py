@@ -69,6 +69,7 @@ class Invocation:
         credential: str | Principal,
         *,
         client: ClientChannel | None = None,
+        correlation: str = "",
         causation: str = "",
     ) -> None:
         self.id = new_id()
@@ -76,7 +77,7 @@ class Invocation:
         self.arguments = arguments
         self.credential = credential
         self.client = client
-        self.correlation = self.id
+        self.correlation = correlation or self.id
         self.causation = causation
         self.principal: Principal | None = None
         self.tool: Tool | None = None

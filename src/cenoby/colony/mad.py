@@ -51,6 +51,8 @@ class Grants:
         secret: reads a secret by name; refused unless the secret names this MAD as a reader.
         fetch: `(url) -> (status, content type, body)` through the egress guard.
         call_tool: calls another tool as this MAD.
+        call_later: `(tool, arguments, key="") -> id`: has an idempotent tool called as this MAD, over crashes and
+            failures, until it succeeds or lies among the dead letters; durable when it returns.
         lists_changed: to be called when what `prompts` or `resources` give is another than before.
     """
 
@@ -59,6 +61,7 @@ class Grants:
     secret: Callable[[str], Awaitable[str]]
     fetch: Callable[[str], Awaitable[tuple[int, str, bytes]]]
     call_tool: ToolCaller
+    call_later: Callable[..., Awaitable[str]]
     lists_changed: ListsChanged
 
 

@@ -12,6 +12,7 @@ from cenoby.access.principals import Kind
 from cenoby.access.records import Approval
 from cenoby.access.roles import AccessRefused, RoleTable
 from cenoby.access.tokens import Identities
+from cenoby.bus.work import WorkQueue
 from cenoby.colony.breaker import Breakers
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Call
@@ -23,6 +24,7 @@ from cenoby.kernel.envelope import Priority
 from cenoby.mads.grace import views
 from cenoby.mads.grace.circuit_tools import CircuitTools
 from cenoby.mads.grace.journal_tools import JournalTools
+from cenoby.mads.grace.letter_tools import LetterTools
 from cenoby.mads.grace.mad_tools import MadTools
 from cenoby.mads.grace.paging import Cursor, Limit
 from cenoby.mads.grace.tool_search import rank
@@ -34,13 +36,14 @@ AgentName = Annotated[str, Field(description="Name of the agent.", min_length=1,
 Reason = Annotated[str, Field(description="Why; the asking agent and the journal get it.", max_length=2000)]
 
 
-class Grace(CircuitTools, JournalTools, MadTools, Mad):
+class Grace(CircuitTools, JournalTools, MadTools, LetterTools, Mad):
     """Shows the colony to whoever runs or checks it, and takes their decisions.
 
     Args:
         about: names and start of this colony.
         host: the MADs and tools of this node.
-        journal, identities, approvals, ledger, breakers, supervisor, recorder, metrics: what she shows and acts on.
+        journal, identities, approvals, ledger, breakers, supervisor, work, recorder, metrics: what she shows and
+            acts on.
         roles: which tools a caller may find.
         clock: the time.
     """
@@ -65,6 +68,7 @@ class Grace(CircuitTools, JournalTools, MadTools, Mad):
         ledger: Ledger,
         breakers: Breakers,
         supervisor: Supervisor,
+        work: WorkQueue,
         roles: RoleTable,
         recorder: Recorder,
         metrics: Metrics,
@@ -78,6 +82,7 @@ class Grace(CircuitTools, JournalTools, MadTools, Mad):
         self._ledger = ledger
         self._breakers = breakers
         self._supervisor = supervisor
+        self._work = work
         self._roles = roles
         self._recorder = recorder
         self._metrics = metrics
