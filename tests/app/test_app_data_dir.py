@@ -13,16 +13,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cenoby.app.data_dir import Address, DataDirUnavailable, announce, find, owned
+from cenoby.app.data_dir import Address, DataDirUnavailable, find, owned, write_address
 from tests.conftest import RunningColony
 
 NOBODY = 65534
 HOLD = """
 import sys
 from pathlib import Path
-from cenoby.app.data_dir import announce, owned
+from cenoby.app.data_dir import owned, write_address
 with owned(Path(sys.argv[1])):
-    announce(Path(sys.argv[1]), "http://127.0.0.1:1/mcp")
+    write_address(Path(sys.argv[1]), "http://127.0.0.1:1/mcp")
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -87,7 +87,7 @@ def test_a_colony_runs_where_its_lock_is_held(tmp_path: Path) -> None:
     """A file with an address, and the id of a process that lives, say nothing; the lock does."""
     data = tmp_path / "data"
     with owned(data):
-        announce(data, "http://127.0.0.1:1/mcp")
+        write_address(data, "http://127.0.0.1:1/mcp")
         assert find(data) == Address("http://127.0.0.1:1/mcp", os.getpid())
     for _ in range(2):
         with pytest.raises(DataDirUnavailable) as caught:

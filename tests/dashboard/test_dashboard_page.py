@@ -138,7 +138,6 @@ async def browser(grace: FakeGrace, clock: ManualClock) -> AsyncIterator[httpx2.
     page = StatusPage(
         colony="main",
         version="1.2.3",
-        ready=lambda: True,
         authenticate=grace.authenticate,
         call_tool=grace,
         clock=clock,
@@ -158,13 +157,11 @@ async def form_key(browser: httpx2.AsyncClient) -> str:
     return found[1]
 
 
-async def test_a_stranger_sees_name_version_and_health_and_nothing_else(
-    browser: httpx2.AsyncClient, grace: FakeGrace
-) -> None:
+async def test_a_stranger_sees_name_and_version_and_nothing_else(browser: httpx2.AsyncClient, grace: FakeGrace) -> None:
     """Nothing of the colony's inside is asked for, let alone shown, without a token."""
     answer = await browser.get("/")
     assert answer.status_code == 200
-    for shown in ("main", "1.2.3", "ready", "admin.token"):
+    for shown in ("main", "1.2.3", "running", "admin.token"):
         assert shown in answer.text
     for hidden in ("turing", "ann", "landlock"):
         assert hidden not in answer.text

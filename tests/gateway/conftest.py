@@ -18,6 +18,7 @@ from cenoby.access.ledger import Ledger
 from cenoby.access.limits import RateLimits
 from cenoby.access.roles import RoleTable
 from cenoby.access.tokens import Identities
+from cenoby.app.readiness import Readiness
 from cenoby.bus.memory import MemoryBus
 from cenoby.colony.breaker import Breakers
 from cenoby.colony.host import Host
@@ -189,6 +190,7 @@ async def _standing(data: Path, settings: Settings) -> AsyncIterator[Stand]:
                 colony=settings.colony,
                 listen_host="127.0.0.1",
                 clock=clock,
+                ready=Readiness(database).problem,
             )
         )
         stand = Stand(0, host, bus, journal, gateway, probe, tokens, ports.metrics, ports)

@@ -64,25 +64,13 @@ EVENTS = {
 
 @dataclass(frozen=True, slots=True)
 class Colony:
-    """A running colony without its gateway: call it directly, or `serve()` it."""
+    """A running colony without its gateway: call it directly, or serve its faces (`app/faces.py`)."""
 
     parts: Parts
 
     async def call(self, credential: str | Principal, tool: str, arguments: dict[str, Any]) -> Outcome:
         """One tool call through the pipeline."""
         return await self.parts.pipeline.run(Invocation(tool, arguments, credential))
-
-    @asynccontextmanager
-    async def serve(self) -> AsyncGenerator[str]:
-        """Serve the gateway while the block runs; yields the URL of the MCP endpoint.
-
-        Raises:
-            GatewayUnavailable: the address cannot be listened on.
-        """
-        from cenoby.app.gateway import serve_gateway
-
-        async with serve_gateway(self.parts) as url:
-            yield url
 
 
 @asynccontextmanager

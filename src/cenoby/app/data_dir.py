@@ -87,15 +87,15 @@ def _lock(descriptor: int) -> bool:
     return False
 
 
-def announce(data: Path, url: str) -> None:
+def write_address(data: Path, url: str) -> None:
     """Write where the colony answers, for the commands that talk to it."""
     temporary = data / "colony.json.new"
     temporary.write_bytes(msgspec.json.encode(Address(url=url, pid=os.getpid())))
     temporary.replace(data / "colony.json")
 
 
-def withdraw(data: Path) -> None:
-    """The colony no longer answers."""
+def remove_address(data: Path) -> None:
+    """The colony no longer answers there."""
     (data / "colony.json").unlink(missing_ok=True)
 
 

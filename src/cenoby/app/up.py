@@ -12,42 +12,42 @@ from collections.abc import Callable
 import uvloop
 
 from cenoby.app.composition import open_colony
-from cenoby.app.data_dir import announce as write_address
-from cenoby.app.data_dir import owned, withdraw
+from cenoby.app.data_dir import owned, remove_address, write_address
+from cenoby.app.faces import serve_gateway
 from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.settings import Settings
 
 _LAST_SECONDS = 1.0
 
 
-def serve_colony(settings: Settings, announce: Callable[[str], None]) -> int:
+def serve_colony(settings: Settings, print_ready: Callable[[str], None]) -> int:
     """Run a colony until SIGINT or SIGTERM; returns the exit code.
 
     Args:
         settings: what it is told.
-        announce: told the one ready line.
+        print_ready: told the one ready line.
 
     Raises:
         CenobyError: it cannot start; the message says what to do.
     """
     with owned(settings.data):
-        uvloop.run(_serve(settings, announce))
+        uvloop.run(_until_stopped(settings, print_ready))
     return 0
 
 
-async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
+async def _until_stopped(settings: Settings, print_ready: Callable[[str], None]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
-    async with open_colony(settings, SystemClock()) as colony, colony.serve() as url:
+    async with open_colony(settings, SystemClock()) as colony, serve_gateway(colony.parts) as url:
         write_address(settings.data, url)
         settle_garbage_collector()
         try:
-            announce(f"ready {url} token {settings.data / 'admin.token'}")
+            print_ready(f"ready {url} token {settings.data / 'admin.token'}")
             await stop.wait()
         finally:
-            withdraw(settings.data)
+            remove_address(settings.data)
     await _leave_nobody_behind()
 
 

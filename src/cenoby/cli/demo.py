@@ -70,13 +70,14 @@ class _Stage:
 
 async def _play(*, quiet: bool) -> list[dict[str, Any]]:
     from cenoby.app.composition import open_colony
+    from cenoby.app.faces import serve_gateway
     from cenoby.kernel.clock import SystemClock
 
     pages = {"/": ("text/html; charset=utf-8", _PAGE)}
     with tempfile.TemporaryDirectory(prefix="cenoby-demo-") as folder:
         async with PageServer(pages) as page, ScriptedModelServer(key=_KEY) as model:
             settings = _settings(Path(folder), page.address, model)
-            async with open_colony(settings, SystemClock()) as colony, colony.serve() as url:
+            async with open_colony(settings, SystemClock()) as colony, serve_gateway(colony.parts) as url:
                 stage = _Stage(url, quiet=quiet)
                 await _story(stage, (Path(folder) / "admin.token").read_text(), page.url("/"))
                 return stage.steps

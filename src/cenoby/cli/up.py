@@ -21,4 +21,4 @@ def up(
     settings = settings_for(data, config, listen=listen)
     from cenoby.app.up import serve_colony
 
-    return serve_colony(settings, announce=print_line)
+    return serve_colony(settings, print_ready=print_line)

@@ -1,8 +1,8 @@
 """The routes of the status page.
 
-Without a sign-in it shows the colony's name, version and health. With the operator's token (or any other: what it shows
-is what that agent may see) it shows MADs, mailboxes, recent records, waiting approvals, agents and costs. Whatever it
-shows or does is a call of Grace's tools through the pipeline, so the page has no rights of its own.
+Without a sign-in it shows the colony's name and version. With the operator's token (or any other: what it shows is what
+that agent may see) it shows MADs, mailboxes, recent records, waiting approvals, agents and costs. Whatever it shows or
+does is a call of Grace's tools through the pipeline, so the page has no rights of its own.
 """
 
 from __future__ import annotations
@@ -64,7 +64,6 @@ class StatusPage:
 
     Args:
         colony, version: shown to everybody.
-        ready: whether the colony takes calls.
         authenticate: asked before anything is called, so that a stranger costs no call and no record.
         call_tool: the way to Grace.
         clock: ends sessions.
@@ -75,14 +74,12 @@ class StatusPage:
         *,
         colony: str,
         version: str,
-        ready: Callable[[], bool],
         authenticate: Authenticate,
         call_tool: ToolCaller,
         clock: Clock,
     ) -> None:
         self._colony = colony
         self._version = version
-        self._ready = ready
         self._authenticate = authenticate
         self._call_tool = call_tool
         self._sessions = Sessions(clock)
@@ -237,7 +234,7 @@ class StatusPage:
         return self._page("sign_in.html", status, problem=problem)
 
     def _page(self, template: str, status: int = 200, **values: Any) -> Response:
-        return page(template, status, colony=self._colony, version=self._version, ready=self._ready(), **values)
+        return page(template, status, colony=self._colony, version=self._version, **values)
 
 
 def _without_own_reads(records: Mapping[str, Any]) -> dict[str, Any]:

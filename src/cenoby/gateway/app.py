@@ -6,9 +6,9 @@ A usual `tools/call` is read and answered by `fast_path.py`, everything else by 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -48,7 +48,7 @@ from cenoby.gateway.sealed_state import StateSeal
 from cenoby.gateway.session import Session
 from cenoby.gateway.sessions import Sessions
 from cenoby.gateway.standing import INITIALIZE, LISTEN, Standing, check_opening, named_by
-from cenoby.kernel.clock import Clock, SystemClock
+from cenoby.kernel.clock import Clock
 from cenoby.kernel.errors import Unauthenticated
 from cenoby.kernel.settings import GatewaySettings
 from cenoby.telemetry.logs import get_logger
@@ -70,7 +70,7 @@ class GatewayPorts:
         colony: the colony's name.
         listen_host: address that the gateway listens on.
         clock: the time.
-        ready: why the colony is not ready, or nothing when it is.
+        ready: says why the colony is not ready, or nothing when it is.
         dashboard: serves every path that the gateway does not; None answers 404 there.
     """
 
@@ -83,8 +83,8 @@ class GatewayPorts:
     settings: GatewaySettings
     colony: str
     listen_host: str
-    clock: Clock = field(default_factory=SystemClock)
-    ready: Callable[[], str] = lambda: ""
+    clock: Clock
+    ready: Callable[[], Awaitable[str]]
     dashboard: ASGIApp | None = None
 
 
@@ -301,7 +301,7 @@ class Gateway:
         )
 
     async def _readyz(self, send: Send) -> None:
-        reason = "draining" if self._draining else self._ports.ready()
+        reason = "draining" if self._draining else await self._ports.ready()
         await answer_json(send, 503 if reason else 200, {"status": reason or "ready"})
 
     async def _metrics(self, scope: Scope, send: Send) -> None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from cenoby import __version__
+from cenoby.app.readiness import Readiness
 from cenoby.app.shipped_mads import Parts
 from cenoby.colony.invocation import Invocation
 from cenoby.dashboard.page import CAUSE, StatusPage
@@ -35,6 +36,8 @@ async def serve_gateway(parts: Parts) -> AsyncGenerator[str]:
             settings=settings.gateway,
             colony=settings.colony,
             listen_host=host,
+            clock=parts.ports.clock,
+            ready=Readiness(parts.database).problem,
             dashboard=_status_page(parts),
         )
     )
@@ -52,7 +55,6 @@ def _status_page(parts: Parts) -> StatusPage:
     return StatusPage(
         colony=parts.settings.colony,
         version=__version__,
-        ready=lambda: True,
         authenticate=lambda token: parts.ports.identities.authenticate(token).agent,
         call_tool=call_tool,
         clock=parts.ports.clock,
