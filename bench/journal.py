@@ -3,6 +3,8 @@
 Each writer appends a record with every header field set and a payload of about 150 bytes, and waits until it is on disk
 before the next. Beside it, in the same run and on the same disk: a plain SQLite commit per record, a bare fdatasync.
 Reach: 50,000 records/s with 32 writers, and p50 under 1 ms for one.
+
+Where CENOBY_STORE names a PostgreSQL, the same on it, in a schema of its own that is dropped at the end.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,9 @@ import uvloop
 
 from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.ids import new_id
+from cenoby.store.connect import engine_for
 from cenoby.store.database import Database
+from cenoby.store.engine import Engine
 from cenoby.store.journal import Entry, Journal
 
 ROUNDS = 3
@@ -46,9 +51,9 @@ def entry() -> Entry:
     )
 
 
-async def appends(folder: Path, writers: int) -> dict[str, float]:
+async def appends(store: Engine | Path, writers: int) -> dict[str, float]:
     """Rate and latencies of `writers` that each wait for their own record."""
-    database = await Database.open(folder / f"journal-{writers}-{new_id()}.db", clock=SystemClock())
+    database = await Database.open(store, clock=SystemClock())
     journal = Journal(database, node="bench", clock=SystemClock())
     await journal.start()
     latencies: list[float] = []
@@ -74,6 +79,23 @@ async def appends(folder: Path, writers: int) -> dict[str, float]:
         "p99_ms": ordered[int(len(ordered) * 0.99)] * 1000,
         "cpu_us": cpu / len(ordered) * 1e6,
     }
+
+
+def postgres_appends(url: str, writers: int) -> dict[str, float]:
+    """As `appends`, on PostgreSQL."""
+    from cenoby.store.postgres_address import PostgresAddress
+    from cenoby.store.postgres_connection import PostgresConnection
+
+    schema = f"cenoby_bench_{os.getpid()}"
+    admin = PostgresConnection(PostgresAddress(url).options, "")
+    admin.connect()
+    admin.script(f"CREATE SCHEMA {schema}")
+    try:
+        own = f"{url}{'&' if '?' in url else '?'}search_path={schema}"
+        return uvloop.run(appends(engine_for(own, Path()), writers))
+    finally:
+        admin.script(f"DROP SCHEMA {schema} CASCADE")
+        admin.close()
 
 
 def plain_commits(folder: Path) -> float:
@@ -106,10 +128,14 @@ def main(as_json: bool) -> int:
     # The system's temporary directory may be memory; what is measured must be a disk.
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
-        seen: dict[str, list[Any]] = {"one": [], "many": [], "plain": [], "sync": []}
+        seen: dict[str, list[Any]] = defaultdict(list)
+        url = os.environ.get("CENOBY_STORE", "") if os.environ.get("CENOBY_STORE", "").startswith("postgres") else ""
         for _ in range(ROUNDS):
-            seen["one"].append(uvloop.run(appends(folder, 1)))
-            seen["many"].append(uvloop.run(appends(folder, 32)))
+            seen["one"].append(uvloop.run(appends(folder / f"one-{new_id()}.db", 1)))
+            seen["many"].append(uvloop.run(appends(folder / f"many-{new_id()}.db", 32)))
+            if url:
+                seen["postgres_one"].append(postgres_appends(url, 1))
+                seen["postgres_many"].append(postgres_appends(url, 32))
             seen["plain"].append(plain_commits(folder))
             seen["sync"].append(syncs(folder))
 
@@ -127,6 +153,10 @@ def main(as_json: bool) -> int:
         "plain_commits_per_s": statistics.median(seen["plain"]),
         "fdatasyncs_per_s": statistics.median(seen["sync"]),
     }
+    if url:
+        for key in ("records_per_s", "p50_ms", "p99_ms"):
+            report[f"postgres_{key}_32"] = median("postgres_many", key)
+            report[f"postgres_{key}_1"] = median("postgres_one", key)
     report["ratio_to_plain_commits_32"] = report["records_per_s_32"] / report["plain_commits_per_s"]
     print(json.dumps(report) if as_json else "\n".join(f"{name:28}{value:.2f}" for name, value in report.items()))
     return 0

@@ -91,15 +91,15 @@ class PostgresWriter(PostgresReader):
         self._transaction = self.connection.execute(f"SELECT {what}").fetchone()[0]
 
     def commit(self) -> None:
-        """As in `Session`. Where the connection breaks just then, the server is asked what became of it."""
+        """As in `Session`. Where no good answer comes, the server is asked on another connection what became of it."""
         try:
-            if self.connection.script("COMMIT") != "COMMIT":
-                raise PostgresFailure("a statement had failed, so nothing was committed", "unavailable")
+            tag = self.connection.script("COMMIT")
         except PostgresFailure as failure:
-            if not self.connection.lost:
-                raise
             if not self._committed():
                 raise PostgresFailure(f"{failure}; it was undone", "unavailable") from failure
+        else:
+            if tag != "COMMIT":
+                raise PostgresFailure("a statement had failed, so all was undone", "unavailable")
 
     def attempt(self, work: Callable[[Connection], Any]) -> Any:
         """As in `Session`."""

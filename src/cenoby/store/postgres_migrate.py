@@ -13,7 +13,7 @@ _LOCK = "SELECT pg_advisory_xact_lock(1130262384, hashtext(current_schema()))"
 
 def current_revision(connection: PostgresConnection) -> str | None:
     """The revision that the schema is at; None where nothing of ours is in it."""
-    (there,) = connection.execute("SELECT to_regclass(current_schema() || '.alembic_version') IS NOT NULL").fetchone()
+    (there,) = connection.execute("SELECT to_regclass(quote_ident(current_schema()) || '.alembic_version') IS NOT NULL").fetchone()
     row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if there else None
     return row[0] if row else None
 
@@ -37,6 +37,8 @@ def migrate(connection: PostgresConnection, revision: str, place: str) -> None:
     Raises:
         MigrationFailed: a step failed; nothing was changed.
     """
+    from alembic.util.exc import CommandError
+
     try:
         connection.script("BEGIN")
         connection.execute(_LOCK)
@@ -44,7 +46,7 @@ def migrate(connection: PostgresConnection, revision: str, place: str) -> None:
         if script:
             connection.script(script)
         connection.script("COMMIT")
-    except PostgresFailure as error:
+    except (PostgresFailure, CommandError) as error:
         if connection.in_transaction:
             connection.script("ROLLBACK")
         raise MigrationFailed("migration_failed", f"{place} could not be brought to {revision}: {error}.") from error
