@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cenoby.access.limits import DAY_NS, LimitExceeded, RateLimits
-from cenoby.kernel.clock import ManualClock
+from cenoby.access.limits import LimitExceeded, RateLimits
+from cenoby.kernel.clock import DAY_NS, ManualClock
 from cenoby.kernel.settings import LimitSettings, NamespaceLimit
 
 WAITS = st.lists(st.integers(0, 3_000_000_000), min_size=1, max_size=60)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 
 from cenoby.access import records
-from cenoby.access.limits import DAY_NS, LimitExceeded
+from cenoby.access.limits import LimitExceeded
 from cenoby.access.records import Usage
 from cenoby.access.roles import AccessRefused
-from cenoby.kernel.clock import Clock
+from cenoby.kernel.clock import DAY_NS, Clock
 from cenoby.kernel.ids import new_id
 from cenoby.kernel.settings import BudgetSettings
 from cenoby.store.database import Database

@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from cenoby.kernel.clock import Clock
+from cenoby.kernel.clock import DAY_NS, Clock
 from cenoby.kernel.errors import Unavailable
 from cenoby.kernel.settings import LimitSettings, NamespaceLimit
 
-DAY_NS = 86_400_000_000_000
 _SECOND_NS = 1_000_000_000
 _SLOWEST_NS = 3_650 * DAY_NS
 

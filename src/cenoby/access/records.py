@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from cenoby.access.principals import Kind
+from cenoby.kernel.clock import DAY_NS
 from cenoby.kernel.codec import from_json, to_json
 from cenoby.store.engine import Connection
 
@@ -219,7 +220,7 @@ def hold_budget(
     connection: Connection, reservation: str, agent: str, tenant: str, micro_usd: int, limit: int, now_ns: int
 ) -> bool:
     """Reserve money if the day's limit still covers it; whether it does. `now_ns` says which UTC day."""
-    day = now_ns // 86_400_000_000_000
+    day = now_ns // DAY_NS
     connection.execute(
         "INSERT INTO budgets (tenant, agent, day, held_micro_usd, spent_micro_usd) VALUES (?, ?, ?, 0, 0)"
         " ON CONFLICT (agent, day) DO NOTHING",

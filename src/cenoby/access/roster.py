@@ -39,7 +39,7 @@ class TokenInfo(msgspec.Struct, frozen=True):
     revoked_ns: int | None
 
 
-def token_state(token: Token, now_ns: int) -> Literal["live", "revoked", "expired"]:
+def token_state(token: Token | TokenInfo, now_ns: int) -> Literal["live", "revoked", "expired"]:
     """Whether a token authenticates at `now_ns`, and why not."""
     if token.revoked_ns is not None:
         return "revoked"

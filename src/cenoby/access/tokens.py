@@ -23,11 +23,12 @@ from cenoby.access.principals import Kind, Principal
 from cenoby.access.records import Agent, Token
 from cenoby.access.roles import AccessRefused, RoleTable
 from cenoby.access.roster import AgentInfo, TokenInfo, agent_infos, token_info, token_state
-from cenoby.access.token_file import read_token, write_token
 from cenoby.kernel.clock import Clock
+from cenoby.kernel.envelope import DEFAULT_TENANT
 from cenoby.kernel.errors import CenobyError, Unauthenticated
 from cenoby.kernel.ids import new_id
 from cenoby.store.database import Database
+from cenoby.store.private_file import read_private, write_private
 
 OPERATOR = "operator"
 _OPERATOR_FILE = "operator file"
@@ -156,7 +157,7 @@ class Identities:
         def admit() -> Agent:
             known = self._agents.get(agent)
             if known is None:
-                return self._new_agent(agent, wanted, tenant or "default", kind or "agent")
+                return self._new_agent(agent, wanted, tenant or DEFAULT_TENANT, kind or "agent")
             return self._known_agent(known, wanted, tenant, kind, replace_roles=replace_roles)
 
         return await self._issue(admit, ttl_seconds)
@@ -196,12 +197,12 @@ class Identities:
             OSError: the file cannot be written.
             StoreUnavailable: the token could not be made durable.
         """
-        if self._is_operator(await asyncio.to_thread(read_token, file)):
+        if self._is_operator(await asyncio.to_thread(read_private, file)):
             return False
-        operator = Agent(OPERATOR, "default", "person", (OPERATOR,), self._clock.now_ns())
+        operator = Agent(OPERATOR, DEFAULT_TENANT, "person", (OPERATOR,), self._clock.now_ns())
         earlier = [token.id for token in self._tokens.values() if token.purpose == _OPERATOR_FILE]
         new = await self._issue(lambda: operator, None, purpose=_OPERATOR_FILE)
-        await asyncio.to_thread(write_token, file, new.text)
+        await asyncio.to_thread(write_private, file, new.text)
         now_ns = self._clock.now_ns()
         self._revoke_in_memory(earlier, now_ns)
         await self._database.write(lambda connection: records.revoke_tokens(connection, earlier, now_ns))

@@ -33,6 +33,7 @@ from cenoby.colony.pipeline import Pipeline
 from cenoby.colony.stages import Ports
 from cenoby.colony.supervisor import MadChange, Supervisor
 from cenoby.kernel.clock import Clock
+from cenoby.kernel.envelope import DEFAULT_TENANT
 from cenoby.kernel.errors import CenobyError
 from cenoby.kernel.settings import Settings
 from cenoby.mads.marco.mad import SANDBOX_MODULES
@@ -219,7 +220,13 @@ async def _vault(settings: Settings, clock: Clock, database: Database, journal: 
     async def record(code: str, payload: dict[str, Any]) -> None:
         await journal.append(
             Entry(
-                kind="event", tenant="default", agent="colony", correlation="", mad="turing", code=code, payload=payload
+                kind="event",
+                tenant=DEFAULT_TENANT,
+                agent="colony",
+                correlation="",
+                mad="turing",
+                code=code,
+                payload=payload,
             )
         )
 

@@ -13,6 +13,7 @@ from cenoby.colony.invocation import Invocation
 from cenoby.dashboard.page import CAUSE, StatusPage
 from cenoby.gateway.app import MCP_PATH, Gateway, GatewayPorts
 from cenoby.gateway.server import serve
+from cenoby.kernel.settings import host_and_port
 
 
 @asynccontextmanager
@@ -23,8 +24,7 @@ async def serve_gateway(parts: Parts) -> AsyncGenerator[str]:
         GatewayUnavailable: the address cannot be listened on.
     """
     settings = parts.settings
-    host, _, port = settings.listen.rpartition(":")
-    host = host.strip("[]")
+    host, port = host_and_port(settings.listen)
     gateway = Gateway(
         GatewayPorts(
             host=parts.ports.host,
@@ -41,7 +41,7 @@ async def serve_gateway(parts: Parts) -> AsyncGenerator[str]:
             dashboard=_status_page(parts),
         )
     )
-    async with gateway.running(), serve(gateway, host, int(port), settings.gateway, drain=gateway.drain) as bound:
+    async with gateway.running(), serve(gateway, host, port, settings.gateway, drain=gateway.drain) as bound:
         yield bound.origin + MCP_PATH
 
 

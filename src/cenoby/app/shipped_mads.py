@@ -18,6 +18,7 @@ from cenoby.colony.mad import Grants, ListName, Mad
 from cenoby.colony.pipeline import Pipeline
 from cenoby.colony.stages import Ports
 from cenoby.colony.supervisor import Supervisor
+from cenoby.kernel.envelope import DEFAULT_TENANT
 from cenoby.kernel.settings import Settings
 from cenoby.protection.egress import EgressGuard
 from cenoby.protection.vault.vault import Vault
@@ -127,7 +128,7 @@ _SHIPPED: Mapping[str, Callable[[Parts], Mad]] = {
 
 def mad_principal(mad: str) -> Principal:
     """As whom a MAD that the colony did not ship with calls tools."""
-    return Principal(agent=mad, tenant="default", roles=("developer",), kind="mad")
+    return Principal(agent=mad, tenant=DEFAULT_TENANT, roles=("developer",), kind="mad")
 
 
 def _grants(mad: str, parts: Parts) -> Grants:

@@ -17,7 +17,7 @@ from cenoby.cli.options import Config, Data, Json
 from cenoby.cli.output import print_json, print_table
 from cenoby.cli.settings_source import settings_for
 from cenoby.kernel.errors import CenobyError
-from cenoby.kernel.settings import Settings
+from cenoby.kernel.settings import Settings, host_and_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +102,10 @@ def _address(settings: Settings) -> Finding:
         return Finding("address", True, f"a colony answers at {find(settings.data).url}")
     except DataDirUnavailable:
         pass  # None runs here, so the address must be free.
-    host, _, port = settings.listen.rpartition(":")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host.strip("[]"), int(port)))
+            probe.bind(host_and_port(settings.listen))
         except OSError as error:
             return Finding(
                 "address", False, f"{settings.listen}: {error.strerror}", "cenoby up --listen 127.0.0.1:8601"

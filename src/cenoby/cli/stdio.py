@@ -8,12 +8,12 @@ import stat
 import sys
 from pathlib import Path
 
-from cenoby.access.token_file import write_token
 from cenoby.app.data_dir import DataDirUnavailable, find
 from cenoby.cli.colony_client import ColonyClient, connect
 from cenoby.cli.options import Config, Data, Token
 from cenoby.cli.settings_source import settings_for
 from cenoby.kernel.errors import CenobyError
+from cenoby.store.private_file import write_private
 
 _AGENT = "stdio"
 
@@ -45,7 +45,7 @@ def _own_token(data: Path) -> str:
             return token
     made = connect(data).call("mads.grace.create_token", {"agent": _AGENT, "roles": ["developer"]})
     try:
-        write_token(file, made["token"])
+        write_private(file, made["token"])
     except OSError as error:
         raise DataDirUnavailable("data_unusable", f"{file} cannot be written: {error.strerror}.") from None
     return str(made["token"])

@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
+DAY_NS = 86_400_000_000_000
+"""Nanoseconds of a UTC day; Unix time knows no leap seconds."""
+
 
 class Clock(Protocol):
     """What tells the time. `SystemClock` in production, `ManualClock` in tests."""

@@ -7,6 +7,9 @@ from typing import Any
 
 import msgspec
 
+DEFAULT_TENANT = "default"
+"""The tenant of a colony that has no others."""
+
 
 class Priority(IntEnum):
     """Which mailbox lane a message waits in; lower numbers are served first."""

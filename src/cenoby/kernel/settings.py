@@ -17,6 +17,12 @@ Seconds = Annotated[float, Field(gt=0)]
 HostPort = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+):\d{1,5}$")]
 
 
+def host_and_port(text: str) -> tuple[str, int]:
+    """The two parts of a `HostPort`; the brackets of an IPv6 address are left out."""
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 class Section(BaseModel):
     """A part of the settings: unknown keys are errors, and nothing changes after start."""
 

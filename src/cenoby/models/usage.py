@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cenoby.kernel.clock import Clock
+from cenoby.kernel.clock import DAY_NS, Clock
 from cenoby.models.price import Charge
 from cenoby.store.database import Database
 from cenoby.store.engine import Connection
-
-DAY_NS = 86_400_000_000_000
 
 _ADD = """
     INSERT INTO model_usage (tenant, day, model, agent, calls, estimated_calls, input_tokens, output_tokens, micro_usd)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import httpx2
 
 from cenoby.kernel.errors import Refused
-from cenoby.kernel.settings import EgressSettings
+from cenoby.kernel.settings import EgressSettings, host_and_port
 from cenoby.protection.addresses import Address, first_inside, is_metadata, looks_numeric, parse_address
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -125,8 +125,8 @@ def _normal_host(host: str) -> str:
 
 
 def _normal_exception(item: str) -> tuple[str, int]:
-    host, _, port = item.rpartition(":")
-    return _normal_host(host), int(port)
+    host, port = host_and_port(item)
+    return _normal_host(host), port
 
 
 def _joined(host: str, port: int) -> str:

@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cenoby.access.records import Approval, Usage
-from cenoby.access.roster import AgentInfo, TokenInfo
+from cenoby.access.roster import AgentInfo, TokenInfo, token_state
 from cenoby.colony.tool import Tool
-from cenoby.kernel.clock import iso_time
+from cenoby.kernel.clock import DAY_NS, iso_time
 from cenoby.mads.grace.circuit_tools import CircuitView
 from cenoby.telemetry.recorder import Span
-
-_DAY_NS = 86_400 * 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +201,10 @@ def agent_view(info: AgentInfo) -> AgentView:
 
 def token_view(info: TokenInfo, now_ns: int) -> TokenView:
     """A token for people, as it stands at `now_ns`."""
-    expired = info.expires_ns is not None and info.expires_ns <= now_ns
     return TokenView(
         id=info.id,
         agent=info.agent,
-        state="revoked" if info.revoked_ns is not None else "expired" if expired else "live",
+        state=token_state(info, now_ns),
         created=iso_time(info.created_ns),
         expires=time_or_none(info.expires_ns),
         revoked=time_or_none(info.revoked_ns),
@@ -261,7 +258,7 @@ def tool_view(tool: Tool) -> ToolView:
 def cost_view(usage: Usage) -> CostView:
     """One agent's money on one day, for people."""
     return CostView(
-        day=iso_time(usage.day * _DAY_NS)[:10],
+        day=iso_time(usage.day * DAY_NS)[:10],
         agent=usage.agent,
         spent_usd=usage.spent / 1e6,
         held_usd=usage.held / 1e6,

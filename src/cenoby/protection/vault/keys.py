@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from cenoby.kernel.errors import Fault
+from cenoby.store.private_file import sync_directory, write_private
 
 _KEY_BYTES = 32
 VARIABLE = "CENOBY_MASTER_KEY"
@@ -153,7 +154,7 @@ class FileKeySource:
                 self._next.replace(self._file)
             else:
                 self._next.unlink(missing_ok=True)
-            _sync_directory(self._file.parent)
+            sync_directory(self._file.parent)
         except OSError as error:
             raise _unusable(self.place, error.strerror) from error
         return key
@@ -268,27 +269,10 @@ def _read_key_file(file: Path) -> MasterKey | None:
 
 
 def _write_key_file(file: Path, key: MasterKey) -> None:
-    """Put the key in place whole or not at all, durable, mode 0600 from the first byte on."""
-    beside = file.with_name(file.name + ".tmp")
     try:
-        beside.unlink(missing_ok=True)
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as out:
-            out.write(key.to_text() + "\n")
-            out.flush()
-            os.fsync(out.fileno())
-        beside.replace(file)
-        _sync_directory(file.parent)
+        write_private(file, key.to_text() + "\n")
     except OSError as error:
         raise _unusable(str(file), error.strerror) from error
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unusable(place: str, reason: str | None) -> VaultError:

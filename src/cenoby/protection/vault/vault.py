@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from cenoby.kernel.clock import Clock
+from cenoby.kernel.envelope import DEFAULT_TENANT
 from cenoby.protection.secrets import Caller, Journalled, SecretInfo, SecretValue, VersionInfo
 from cenoby.protection.vault import records
 from cenoby.protection.vault.cipher import Place, Sealed, seal, unseal
@@ -24,7 +25,6 @@ from cenoby.store.database import Database
 from cenoby.store.engine import Connection
 
 _ALPHABET = string.ascii_letters + string.digits
-DEFAULT_TENANT = "default"
 
 
 class Vault:
