@@ -143,6 +143,19 @@ async def test_two_processes_of_one_node_do_not_fork_its_chain(postgres: Postgre
         await database.close()
 
 
+async def test_a_node_is_one_process(postgres: Postgres) -> None:
+    """A second process that calls itself by the same node does not start, until the first one has stopped."""
+    postgres.new()
+    url = f"{postgres.url}?search_path={postgres.schemas[-1]}"
+    first = await Database.open(engine_for(url, Path(), "main-1"), clock=SystemClock())
+    other = await Database.open(engine_for(url, Path(), "main-2"), clock=SystemClock())
+    with pytest.raises(StoreUnavailable, match="another process is node main-1"):
+        await Database.open(engine_for(url, Path(), "main-1"), clock=SystemClock())
+    await first.close()
+    await (await Database.open(engine_for(url, Path(), "main-1"), clock=SystemClock())).close()
+    await other.close()
+
+
 async def test_what_a_function_read_still_holds_when_it_writes(postgres: Postgres) -> None:
     """Functions of several processes follow one another, as in a file: no count is lost."""
     store = postgres.new()

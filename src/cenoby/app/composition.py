@@ -104,7 +104,7 @@ async def _parts(settings: Settings, clock: Clock, redactor: Redactor, stack: As
     node = f"{settings.colony}-1"
     # Before any secret is in memory.
     dumps = "off" if forbid_core_dumps() else "missing: the system refused"
-    database = await Database.open(engine_for(settings.store, settings.data), clock=clock)
+    database = await Database.open(engine_for(settings.store, settings.data, node), clock=clock)
     stack.push_async_callback(database.close)
     journal = Journal(database, node=node, clock=clock)
     await journal.start()

@@ -11,12 +11,13 @@ from cenoby.store.sqlite_engine import SqliteEngine
 SQLITE = "sqlite:///"
 
 
-def engine_for(url: str, data: Path) -> Engine:
+def engine_for(url: str, data: Path, node: str = "") -> Engine:
     """The engine that the setting `store` names.
 
     Args:
         url: `sqlite:///` for DATA/colony.db, `sqlite:////absolute/file.db`, or `postgresql://user@host:port/database`.
         data: the colony's data directory.
+        node: as whom we write there, where several may; the data directory's owner needs no name.
 
     Raises:
         SettingsError: settings_invalid; the message holds nothing of the URL but its scheme.
@@ -32,4 +33,4 @@ def engine_for(url: str, data: Path) -> Engine:
     from cenoby.store.postgres_address import PostgresAddress
     from cenoby.store.postgres_engine import PostgresEngine
 
-    return PostgresEngine(PostgresAddress(url))
+    return PostgresEngine(PostgresAddress(url), node)

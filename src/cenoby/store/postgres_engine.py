@@ -20,8 +20,14 @@ _LOCK = "pg_advisory_xact_lock(1130262383, hashtext(current_schema()))"
 # A commit that nobody waits for is no commit; a process that froze must not keep the lock.
 _WRITER = (
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';"
-    "SET idle_in_transaction_session_timeout = '60s'"
+    "SET idle_in_transaction_session_timeout = '60s';"
+    "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
 )
+# Held as long as the writing connection lives; a connection that broke may take the server some moments to notice.
+_CLAIM = """;SET lock_timeout = '3s'; DO $$ BEGIN
+    PERFORM pg_advisory_lock(1130262385, hashtext(current_schema() || ' {node}'));
+    EXCEPTION WHEN lock_not_available THEN RAISE EXCEPTION 'another process is node {node} of this database';
+END $$; SET lock_timeout = 0"""
 _READER = "SET idle_in_transaction_session_timeout = '10min'"
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -134,14 +140,16 @@ class PostgresEngine:
 
     Args:
         address: where it is, and who we are there.
+        node: which node we are, letters, digits and hyphens; no other process may write as that one. Empty: none.
     """
 
     dialect: Dialect = "postgresql"
     failures: tuple[type[Exception], ...] = (PostgresFailure,)
     readers = 4
 
-    def __init__(self, address: PostgresAddress) -> None:
+    def __init__(self, address: PostgresAddress, node: str = "") -> None:
         self._address = address
+        self._claim = _CLAIM.format(node=node) if node else ""
         self.place = address.place
 
     def meaning(self, error: BaseException) -> Meaning:
@@ -155,7 +163,7 @@ class PostgresEngine:
 
     def open_writer(self) -> PostgresWriter:
         """As in `Engine`."""
-        return PostgresWriter(self._connect(_WRITER))
+        return PostgresWriter(self._connect(_WRITER + self._claim))
 
     def open_reader(self) -> PostgresReader:
         """As in `Engine`."""

@@ -13,7 +13,9 @@ _LOCK = "SELECT pg_advisory_xact_lock(1130262384, hashtext(current_schema()))"
 
 def current_revision(connection: PostgresConnection) -> str | None:
     """The revision that the schema is at; None where nothing of ours is in it."""
-    (there,) = connection.execute("SELECT to_regclass(quote_ident(current_schema()) || '.alembic_version') IS NOT NULL").fetchone()
+    (there,) = connection.execute(
+        "SELECT to_regclass(quote_ident(current_schema()) || '.alembic_version') IS NOT NULL"
+    ).fetchone()
     row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if there else None
     return row[0] if row else None
 
