@@ -90,12 +90,8 @@ class Bench:
         self.ids: list[str] = []
 
     async def call(self, tool: str, client: Watcher | None = None, **arguments: Any) -> Any:
-        outcome = await self._colony.parts.pipeline.run(
-            Invocation(f"mads.rogers.{tool}", arguments, AGENT, client=client)
-        )
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.value
+        invocation = Invocation(f"mads.rogers.{tool}", arguments, AGENT, client=client)
+        return (await self._colony.parts.pipeline.run(invocation)).unwrap()
 
     async def fill(self) -> None:
         """The conversations, and their messages straight through the ledger."""

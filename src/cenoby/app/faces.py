@@ -47,10 +47,7 @@ async def serve_gateway(parts: Parts) -> AsyncGenerator[str]:
 
 def _status_page(parts: Parts) -> StatusPage:
     async def call_tool(token: str, name: str, arguments: Mapping[str, Any]) -> Any:
-        outcome = await parts.pipeline.run(Invocation(name, dict(arguments), token, causation=CAUSE))
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.value
+        return (await parts.pipeline.run(Invocation(name, dict(arguments), token, causation=CAUSE))).unwrap()
 
     return StatusPage(
         colony=parts.settings.colony,

@@ -147,10 +147,7 @@ def _grants(mad: str, parts: Parts) -> Grants:
         return fetched.status, fetched.headers.get("content-type", ""), fetched.body
 
     async def call_tool(tool: str, arguments: Mapping[str, Any]) -> Any:
-        outcome = await parts.pipeline.run(Invocation(tool, dict(arguments), principal))
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.value if outcome.blocks is None else outcome.blocks
+        return (await parts.pipeline.run(Invocation(tool, dict(arguments), principal))).unwrap()
 
     async def call_later(tool: str, arguments: Mapping[str, Any], key: str = "") -> str:
         return await parts.deferred.put(mad, tool, arguments, key=key)

@@ -106,6 +106,4 @@ class Deferred:
         invocation = Invocation(
             wanted.tool, wanted.arguments, principal, correlation=envelope.correlation, causation=envelope.id
         )
-        outcome = await self._run(invocation)
-        if outcome.error is not None:
-            raise outcome.error
+        (await self._run(invocation)).unwrap()

@@ -131,6 +131,21 @@ class Outcome:
         self.redacted = 0
         self.record: RecordRef | None = None
 
+    @property
+    def content(self) -> Any:
+        """What the tool gave back: its value, or its content blocks."""
+        return self.value if self.blocks is None else self.blocks
+
+    def unwrap(self) -> Any:
+        """What the tool gave back.
+
+        Raises:
+            CenobyError: the call was refused, or failed.
+        """
+        if self.error is not None:
+            raise self.error
+        return self.content
+
     @classmethod
     def failed(cls, error: CenobyError, *, began: bool) -> Outcome:
         """The outcome of a call that a stage or the tool ended with `error`; `began` says whether the tool ran."""

@@ -60,4 +60,4 @@ def _shown_result(invocation: Invocation, outcome: Outcome) -> Any:
         return "[not journalled]"
     if len(outcome.json) > _LARGEST_RESULT:
         return {"bytes": len(outcome.json), "sha256": hashlib.sha256(outcome.json).hexdigest()}
-    return outcome.value if outcome.blocks is None else outcome.blocks
+    return outcome.content

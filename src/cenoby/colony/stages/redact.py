@@ -31,7 +31,7 @@ class Redact:
             return
         if not invocation.target.says.sensitive_result:
             self._black_out(outcome)
-        outcome.json = to_json(outcome.value if outcome.blocks is None else outcome.blocks)
+        outcome.json = to_json(outcome.content)
         if len(outcome.json) > self._max_bytes:
             raise ToolFault(
                 "result_too_large",
