@@ -14,6 +14,7 @@ import pytest
 from pydantic import Field
 
 from cenoby.access.approvals import Approvals
+from cenoby.access.flags import Flags
 from cenoby.access.ledger import Ledger
 from cenoby.access.limits import RateLimits
 from cenoby.access.roles import RoleTable
@@ -168,6 +169,7 @@ async def _standing(data: Path, settings: Settings) -> AsyncIterator[Stand]:
             journal=cast(Journal, journal),
             identities=identities,
             limits=RateLimits(settings.limits, clock),
+            flags=Flags(database, clock),
             limit_settings=settings.limits,
             roles=roles,
             approvals=Approvals(database, clock, settings.approvals),

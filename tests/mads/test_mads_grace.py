@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cenoby.access.approvals import Approvals
+from cenoby.access.flags import Flags
 from cenoby.access.ledger import Ledger
 from cenoby.access.limits import RateLimits
 from cenoby.access.principals import Principal
@@ -115,6 +116,7 @@ async def world(fresh_database: Path, tmp_path: Path) -> AsyncIterator[World]:
         journal=journal,
         identities=Identities(database, clock, roles),
         limits=RateLimits(settings.limits, clock),
+        flags=Flags(database, clock),
         limit_settings=settings.limits,
         roles=roles,
         approvals=Approvals(database, clock, settings.approvals),
@@ -133,6 +135,7 @@ async def world(fresh_database: Path, tmp_path: Path) -> AsyncIterator[World]:
         approvals=ports.approvals,
         ledger=ports.ledger,
         breakers=ports.breakers,
+        flags=ports.flags,
         supervisor=supervisor,
         work=OutboxQueue(Outbox(database, clock), clock),
         roles=roles,
@@ -162,14 +165,15 @@ async def test_status_shows_what_runs(world: World) -> None:
     )
     assert status["calls"] == {"ok": 1, "refused": 1}
     assert status["protections"] == {"landlock": "ABI 4"}
-    assert {mad["name"]: mad["tools"] for mad in status["mads"]} == {"grace": 25, "ops": 2}
+    assert {mad["name"]: mad["tools"] for mad in status["mads"]} == {"grace": 28, "ops": 2}
     assert next(mad for mad in status["mads"] if mad["name"] == "grace")["running"] == 1
     assert (await world.ports.journal.get(status["journal"]["id"])) is not None
 
 
 OPERATORS_ONLY = [
     "list_agents", "create_token", "list_tokens", "revoke_token", "approve", "deny", "open_circuit", "close_circuit",
-    "pause_mad", "resume_mad", "restart_mad", "kill_mad", "list_dead_letters", "retry_dead_letter", "erase_payload",
+    "pause_mad", "resume_mad", "restart_mad", "kill_mad", "list_dead_letters", "retry_dead_letter",
+    "set_flag", "remove_flag", "erase_payload",
 ]  # fmt: skip
 READERS = ["list_records", "get_record", "verify_journal", "list_spans", "costs"]
 
@@ -189,6 +193,8 @@ async def test_a_developer_has_no_admin_tools(world: World, name: str) -> None:
         "restart_mad": {"mad": "ops", "reason": "x"},
         "kill_mad": {"mad": "ops", "reason": "x"},
         "retry_dead_letter": {"letter": "x"},
+        "set_flag": {"flag": "mads.ops", "percentage": 0, "reason": "x"},
+        "remove_flag": {"flag": "mads.ops"},
         "deny": {"approval_id": "x"},
         "erase_payload": {"record_id": "x", "reason": "x"},
     }
@@ -419,11 +425,12 @@ async def test_only_tools_that_the_caller_may_use_are_found(world: World) -> Non
         "mads.grace.status",
         "mads.grace.find_tools",
         "mads.grace.list_circuits",
+        "mads.grace.list_flags",
         "mads.ops.fetch_weather",
     }
     assert (await world.call("developer", "find_tools", {"query": "deploy release customers"}))["tools"] == []
     everything = (await world.call("operator", "find_tools", {"limit": 100}))["tools"]
-    assert len(everything) == 27
+    assert len(everything) == 30
 
 
 async def test_usage_shows_costs_against_budgets(world: World) -> None:

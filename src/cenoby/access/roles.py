@@ -43,6 +43,7 @@ class AccessRefused(Refused):
 
     codes = {
         "action_not_allowed": "No role of the caller has the capability that the tool needs.",
+        "tool_switched_off": "A flag has it off for this agent; the message says why; an operator can change it.",
         "approval_pending": "A person must approve details.approval_id first; then repeat the call unchanged.",
         "approval_denied": "A person said no to this call; the message holds the reason.",
         "approval_own": "Nobody decides a request of their own; another agent must.",

@@ -12,6 +12,7 @@ from typing import Any
 
 from cenoby import __version__
 from cenoby.access.approvals import Approvals
+from cenoby.access.flags import Flags
 from cenoby.access.ledger import Ledger
 from cenoby.access.limits import RateLimits
 from cenoby.access.principals import Principal
@@ -162,6 +163,8 @@ async def _ports(
     identities = Identities(database, clock, roles, reserved=host.mad_names)
     await identities.load()
     limits = RateLimits(settings.limits, clock)
+    flags = Flags(database, clock)
+    await flags.load()
     limits.seed(await journal.count_calls(limits.day_start_ns()))
     return Ports(
         clock=clock,
@@ -169,6 +172,7 @@ async def _ports(
         journal=journal,
         identities=identities,
         limits=limits,
+        flags=flags,
         limit_settings=settings.limits,
         roles=roles,
         approvals=Approvals(database, clock, settings.approvals),

@@ -102,6 +102,7 @@ def _grace(parts: Parts) -> Mad:
         approvals=ports.approvals,
         ledger=ports.ledger,
         breakers=ports.breakers,
+        flags=ports.flags,
         supervisor=parts.supervisor,
         work=parts.work,
         roles=ports.roles,

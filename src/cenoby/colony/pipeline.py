@@ -48,7 +48,7 @@ class Pipeline:
     def __init__(self, ports: Ports) -> None:
         self._way_in: Sequence[Stage] = (
             Identify(ports),  # who calls: token to principal
-            Admit(ports),  # is the caller within rate and quota, and is there such a tool
+            Admit(ports),  # is the caller within rate and quota, is there such a tool, is it switched on
             Sanitise(ports),  # size, depth, hidden characters, and does it fit the schema
             Classify(ports),  # which action type, effect and risk tier policy decides on
             Conduct(ports),  # may this agent act at all just now

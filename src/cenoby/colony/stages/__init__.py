@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from cenoby.access.approvals import Approvals
+from cenoby.access.flags import Flags
 from cenoby.access.ledger import Ledger
 from cenoby.access.limits import RateLimits
 from cenoby.access.roles import RoleTable
@@ -38,6 +39,7 @@ class Ports:
     journal: Journal
     identities: Identities
     limits: RateLimits
+    flags: Flags
     limit_settings: LimitSettings
     roles: RoleTable
     approvals: Approvals

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from cenoby.access.approvals import Approvals
+from cenoby.access.flags import Flags
 from cenoby.access.ledger import Ledger
 from cenoby.access.principals import Kind
 from cenoby.access.records import Approval
@@ -23,6 +24,7 @@ from cenoby.kernel.clock import Clock, iso_time
 from cenoby.kernel.envelope import Priority
 from cenoby.mads.grace import views
 from cenoby.mads.grace.circuit_tools import CircuitTools
+from cenoby.mads.grace.flag_tools import FLAG_EVENTS, FlagTools
 from cenoby.mads.grace.journal_tools import JournalTools
 from cenoby.mads.grace.letter_tools import LetterTools
 from cenoby.mads.grace.mad_tools import MadTools
@@ -36,13 +38,13 @@ AgentName = Annotated[str, Field(description="Name of the agent.", min_length=1,
 Reason = Annotated[str, Field(description="Why; the asking agent and the journal get it.", max_length=2000)]
 
 
-class Grace(CircuitTools, JournalTools, MadTools, LetterTools, Mad):
+class Grace(CircuitTools, JournalTools, MadTools, LetterTools, FlagTools, Mad):
     """Shows the colony to whoever runs or checks it, and takes their decisions.
 
     Args:
         about: names and start of this colony.
         host: the MADs and tools of this node.
-        journal, identities, approvals, ledger, breakers, supervisor, work, recorder, metrics: what she shows and
+        journal, identities, approvals, ledger, breakers, flags, supervisor, work, recorder, metrics: what she shows and
             acts on.
         roles: which tools a caller may find.
         clock: the time.
@@ -55,7 +57,7 @@ class Grace(CircuitTools, JournalTools, MadTools, LetterTools, Mad):
         "token_revoked": "A token was revoked.",
         "approval_approved": "A person let one call through, once; `digest` says which call exactly.",
         "approval_denied": "A person said no to one call.",
-    }
+    } | FLAG_EVENTS
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class Grace(CircuitTools, JournalTools, MadTools, LetterTools, Mad):
         approvals: Approvals,
         ledger: Ledger,
         breakers: Breakers,
+        flags: Flags,
         supervisor: Supervisor,
         work: WorkQueue,
         roles: RoleTable,
@@ -81,6 +84,7 @@ class Grace(CircuitTools, JournalTools, MadTools, LetterTools, Mad):
         self._approvals = approvals
         self._ledger = ledger
         self._breakers = breakers
+        self._flags = flags
         self._supervisor = supervisor
         self._work = work
         self._roles = roles
