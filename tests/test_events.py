@@ -77,6 +77,8 @@ async def test_every_event_in_the_journal_is_declared(tmp_path: Path) -> None:
             ("grace.resume_mad", {"mad": "turing"}),
             ("grace.restart_mad", {"mad": "turing", "reason": "r"}),
             ("grace.kill_mad", {"mad": "turing", "reason": "r"}),
+            ("grace.set_flag", {"flag": "mads.turing", "percentage": 100, "reason": "r"}),
+            ("grace.remove_flag", {"flag": "mads.turing"}),
             ("grace.create_token", {"agent": "eve", "role": "observer"}),
         ):
             outcome = await call(colony, f"mads.{name}", **arguments)
