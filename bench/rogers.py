@@ -27,7 +27,7 @@ from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.settings import Settings
 from cenoby.kernel.settings_file import load_settings
 from cenoby.mads.rogers.ledger import ConversationLedger
-from cenoby.mads.rogers.records import Viewer
+from cenoby.mads.rogers.sql import Viewer
 
 CONVERSATIONS = 1_000
 LARGEST = 100_000

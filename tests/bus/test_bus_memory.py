@@ -56,7 +56,7 @@ async def test_codec_passes_the_plain_form() -> None:
 async def test_deliveries_are_recorded() -> None:
     """A published envelope leaves a span for its wait and one for its handling, under its correlation."""
     recorder = Recorder(10)
-    bus = await connect_bus("memory://", record=recorder.record)
+    bus = await connect_bus("memory://", trace=recorder.record)
     handled = asyncio.Event()
 
     async def fails_second(one: Envelope) -> None:

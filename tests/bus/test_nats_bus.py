@@ -354,7 +354,7 @@ async def test_denied_subjects_are_refused(tmp_path: Path) -> None:
 async def test_deliveries_are_recorded() -> None:
     """A published envelope leaves a span for its wait here and one for its handling."""
     recorder = Recorder(10)
-    bus = await connect_bus(f"{needs_nats()}?prefix=test-{new_id()}", record=recorder.record)
+    bus = await connect_bus(f"{needs_nats()}?prefix=test-{new_id()}", trace=recorder.record)
     handled = asyncio.Event()
 
     async def handle(_: Envelope) -> None:

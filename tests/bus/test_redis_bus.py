@@ -298,7 +298,7 @@ async def test_deliveries_are_recorded() -> None:
         handled.set()
 
     url = f"{needs_redis()}?prefix=test-{new_id()}"
-    bus = await connect_bus(url, record=recorder.record)
+    bus = await connect_bus(url, trace=recorder.record)
     await bus.subscribe("main.x", note)
     await bus.publish(envelope("main.x"))
     await asyncio.wait_for(handled.wait(), 5)

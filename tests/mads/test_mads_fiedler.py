@@ -22,7 +22,7 @@ from cenoby.mads.fiedler import Answer, Fiedler, ModelList, UsageReport
 from cenoby.models.catalogue import Catalogue, ModelInputError
 from cenoby.models.client import ModelClient
 from cenoby.models.refusal import ModelUnavailable
-from cenoby.models.tokens import TokenCounter
+from cenoby.models.token_counts import TokenCounter
 from cenoby.models.usage import UsageBook
 from cenoby.protection.egress import EgressGuard
 from cenoby.protection.redact import Redactor

@@ -5,7 +5,7 @@ import pytest
 from cenoby.kernel.settings import ModelSettings
 from cenoby.kernel.settings_file import SettingsError
 from cenoby.models.catalogue import Catalogue, ModelInputError
-from cenoby.models.tokens import TokenCounter
+from cenoby.models.token_counts import TokenCounter
 
 
 def catalogue(*names: str, context: int = 1000, most: int = 100) -> Catalogue:

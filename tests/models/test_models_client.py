@@ -20,7 +20,7 @@ from cenoby.models.client import Completion, ModelClient
 from cenoby.models.offers import offered_names
 from cenoby.models.price import NOTHING, Meter
 from cenoby.models.refusal import ModelFault, ModelUnavailable
-from cenoby.models.tokens import TokenCounter
+from cenoby.models.token_counts import TokenCounter
 from cenoby.protection.egress import EgressGuard, EgressRefused
 
 KEY = "sk-very-secret-0123456789"

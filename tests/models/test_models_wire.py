@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cenoby.kernel.settings import ModelSettings
 from cenoby.models.catalogue import Catalogue
-from cenoby.models.tokens import TokenCounter
+from cenoby.models.token_counts import TokenCounter
 from cenoby.models.wire import Dialect, Reading, Usage, error_of, other_dialect, request_body
 
 KEYS = st.sampled_from(

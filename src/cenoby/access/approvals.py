@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
-from cenoby.access import records
+from cenoby.access import sql
 from cenoby.access.actions import RiskTier, known_actions
 from cenoby.access.limits import LimitExceeded
 from cenoby.access.principals import Principal
-from cenoby.access.records import Approval
 from cenoby.access.roles import AccessRefused
+from cenoby.access.sql import Approval
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.ids import new_id
 from cenoby.kernel.settings import ApprovalSettings
@@ -124,7 +124,7 @@ class Approvals:
         Raises:
             StoreUnavailable: it could not be made durable; the approval stays used.
         """
-        await self._database.write(lambda connection: records.give_back_approval(connection, invocation))
+        await self._database.write(lambda connection: sql.give_back_approval(connection, invocation))
 
     async def list(
         self, tenant: str, *, pending: bool = False, before: str = "", limit: int = 100
@@ -140,7 +140,7 @@ class Approvals:
         now_ns = self._clock.now_ns()
         return tuple(
             await self._database.read(
-                lambda connection: records.read_approvals(
+                lambda connection: sql.read_approvals(
                     connection, tenant, pending=pending, before=before, limit=limit, now_ns=now_ns
                 )
             )
@@ -149,7 +149,7 @@ class Approvals:
     async def count_pending(self, tenant: str) -> int:
         """How many requests of a tenant can still be decided."""
         now_ns = self._clock.now_ns()
-        return await self._database.read(lambda connection: records.count_pending(connection, tenant, now_ns))
+        return await self._database.read(lambda connection: sql.count_pending(connection, tenant, now_ns))
 
     async def get(self, approval_id: str, tenant: str) -> Approval:
         """One request as it stands.
@@ -158,9 +158,7 @@ class Approvals:
             AccessRefused: `approval_unknown`.
         """
         now_ns = self._clock.now_ns()
-        found = await self._database.read(
-            lambda connection: records.read_approval(connection, tenant, approval_id, now_ns)
-        )
+        found = await self._database.read(lambda connection: sql.read_approval(connection, tenant, approval_id, now_ns))
         if found is None:
             raise _unknown(approval_id)
         return found
@@ -185,7 +183,7 @@ class Approvals:
         now_ns = self._clock.now_ns()
 
         def work(connection: Connection) -> tuple[Approval | None, bool]:
-            request = records.read_approval(connection, approver.tenant, approval_id, now_ns)
+            request = sql.read_approval(connection, approver.tenant, approval_id, now_ns)
             if request is None:
                 return None, False
             decided = msgspec.structs.replace(
@@ -196,7 +194,7 @@ class Approvals:
                 reason=reason[:LONGEST_REASON],
                 expires_ns=now_ns + self._open_ns,
             )
-            won = records.decide_approval(connection, decided)
+            won = sql.decide_approval(connection, decided)
             return (decided if won else request), won
 
         found, won = await self._database.write(work)
@@ -215,14 +213,14 @@ def _tier(entry: str) -> int:
 def _claim(connection: Connection, request: Approval, invocation: str) -> Approval | None:
     """The open request for the same call, used up if approved; `request` itself if there is none; None if too many."""
     now_ns = request.created_ns
-    found = records.open_approval(connection, request.tenant, request.agent, request.tool, request.digest, now_ns)
+    found = sql.open_approval(connection, request.tenant, request.agent, request.tool, request.digest, now_ns)
     if found is None:
-        if records.count_pending(connection, request.tenant, now_ns, agent=request.agent) >= MAX_PENDING:
+        if sql.count_pending(connection, request.tenant, now_ns, agent=request.agent) >= MAX_PENDING:
             return None
-        records.add_approval(connection, request)
+        sql.add_approval(connection, request)
         return request
     if found.status == "approved":
-        records.use_approval(connection, found.id, invocation, now_ns)
+        sql.use_approval(connection, found.id, invocation, now_ns)
     return found
 
 

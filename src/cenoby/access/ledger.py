@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 
-from cenoby.access import records
+from cenoby.access import sql
 from cenoby.access.limits import LimitExceeded
-from cenoby.access.records import Usage
 from cenoby.access.roles import AccessRefused
+from cenoby.access.sql import Usage
 from cenoby.kernel.clock import DAY_NS, Clock
 from cenoby.kernel.ids import new_id
 from cenoby.kernel.settings import BudgetSettings
@@ -64,8 +64,8 @@ class Ledger:
 
         def work(connection: Connection) -> bool:
             for earlier in abandoned:
-                records.settle_budget(connection, earlier, 0, now_ns)
-            return records.hold_budget(connection, reservation, agent, tenant, micro_usd, limit, now_ns)
+                sql.settle_budget(connection, earlier, 0, now_ns)
+            return sql.hold_budget(connection, reservation, agent, tenant, micro_usd, limit, now_ns)
 
         try:
             held = await self._database.write(work)
@@ -91,7 +91,7 @@ class Ledger:
             raise ValueError("what was spent is not negative")
         now_ns = self._clock.now_ns()
         if not await self._database.write(
-            lambda connection: records.settle_budget(connection, reservation, spent_micro_usd, now_ns)
+            lambda connection: sql.settle_budget(connection, reservation, spent_micro_usd, now_ns)
         ):
             raise AccessRefused("reservation_unknown", f"There is no reservation {reservation!r} to settle.")
 
@@ -104,7 +104,7 @@ class Ledger:
             days: how many UTC days, today included.
         """
         first_day = self._clock.now_ns() // DAY_NS - days + 1
-        rows = await self._database.read(lambda connection: records.read_budgets(connection, tenant, agent, first_day))
+        rows = await self._database.read(lambda connection: sql.read_budgets(connection, tenant, agent, first_day))
         return [Usage(name, owner, day, held, spent, self.limit(name)) for name, owner, day, held, spent in rows]
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from cenoby.access.principals import Kind
-from cenoby.access.records import Agent, Token
+from cenoby.access.sql import Agent, Token
 
 
 class AgentInfo(msgspec.Struct, frozen=True):

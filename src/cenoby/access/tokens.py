@@ -17,12 +17,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from cenoby.access import records
+from cenoby.access import sql
 from cenoby.access.holds import Hold, Holds, Lapsed
 from cenoby.access.principals import Kind, Principal
-from cenoby.access.records import Agent, Token
 from cenoby.access.roles import AccessRefused, RoleTable
 from cenoby.access.roster import AgentInfo, TokenInfo, agent_infos, token_info, token_state
+from cenoby.access.sql import Agent, Token
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.envelope import DEFAULT_TENANT
 from cenoby.kernel.errors import CenobyError, Unauthenticated
@@ -89,8 +89,8 @@ class Identities:
 
     async def load(self) -> None:
         """Read all agents and tokens; once, before the first call."""
-        agents = await self._database.read(records.read_agents)
-        tokens = await self._database.read(records.read_tokens)
+        agents = await self._database.read(sql.read_agents)
+        tokens = await self._database.read(sql.read_tokens)
         self._agents = {agent.name: agent for agent in agents}
         self._tokens = {token.id: token for token in tokens}
         self._by_sha256 = {token.sha256: token.id for token in tokens}
@@ -173,7 +173,7 @@ class Identities:
             raise AccessRefused("token_not_found", f"There is no token {token_id!r}; `cenoby token list` shows them.")
         now_ns = self._clock.now_ns()
         self._revoke_in_memory([token_id], now_ns)
-        await self._database.write(lambda connection: records.revoke_tokens(connection, [token_id], now_ns))
+        await self._database.write(lambda connection: sql.revoke_tokens(connection, [token_id], now_ns))
         return token_info(self._tokens[token_id])
 
     def list_agents(self) -> list[AgentInfo]:
@@ -205,7 +205,7 @@ class Identities:
         await asyncio.to_thread(write_private, file, new.text)
         now_ns = self._clock.now_ns()
         self._revoke_in_memory(earlier, now_ns)
-        await self._database.write(lambda connection: records.revoke_tokens(connection, earlier, now_ns))
+        await self._database.write(lambda connection: sql.revoke_tokens(connection, earlier, now_ns))
         return True
 
     def _is_operator(self, text: str) -> bool:
@@ -231,7 +231,7 @@ class Identities:
                 expires_ns=None if ttl is None else now_ns + round(ttl * 1e9),
                 revoked_ns=None,
             )
-            await self._database.write(lambda connection: records.add_token(connection, agent, token))
+            await self._database.write(lambda connection: sql.add_token(connection, agent, token))
             self._agents[agent.name] = agent
             self._tokens[token.id] = token
             self._by_sha256[token.sha256] = token.id

@@ -110,7 +110,7 @@ async def _parts(settings: Settings, clock: Clock, redactor: Redactor, stack: As
     journal = Journal(database, node=node, clock=clock)
     await journal.start()
     recorder = _recorder(settings, node, stack)
-    bus = await connect_bus(settings.bus, security=settings.bus_security, clock=clock, record=recorder.record)
+    bus = await connect_bus(settings.bus, security=settings.bus_security, clock=clock, trace=recorder.record)
     stack.push_async_callback(bus.close)
     egress = await stack.enter_async_context(EgressGuard(settings.egress))
     sandbox = Sandbox(settings.sandbox, modules=SANDBOX_MODULES)

@@ -72,7 +72,7 @@ def _fiedler(parts: Parts) -> Mad:
     from cenoby.mads.fiedler import Fiedler
     from cenoby.models.catalogue import Catalogue
     from cenoby.models.client import ModelClient
-    from cenoby.models.tokens import TokenCounter
+    from cenoby.models.token_counts import TokenCounter
     from cenoby.models.usage import UsageBook
 
     counter = TokenCounter()

@@ -19,7 +19,7 @@ async def connect_bus(
     url: str,
     *,
     clock: Clock | None = None,
-    record: Callable[[CallTrace], None] | None = None,
+    trace: Callable[[CallTrace], None] | None = None,
     security: BusSecuritySettings = _OPEN,
 ) -> MessageBus:
     """The bus that `url` names: `memory://`, or `memory://?codec=msgpack` to pass every value through its bytes.
@@ -30,7 +30,7 @@ async def connect_bus(
     Args:
         url: the setting `bus`.
         clock: tells the wall time that deadlines are compared with.
-        record: told of each delivery, e.g. `Recorder.record`.
+        trace: told of each delivery, e.g. `Recorder.record`.
         security: who we are at a broker, and how the way there is encrypted.
 
     Raises:
@@ -43,14 +43,14 @@ async def connect_bus(
         from cenoby.bus.redis_address import redis_address
         from cenoby.bus.redis_bus import RedisBus
 
-        return await RedisBus.connect(redis_address(url, security), clock=clock, record=record)
+        return await RedisBus.connect(redis_address(url, security), clock=clock, trace=trace)
     if parts.scheme in ("nats", "tls"):
         from cenoby.bus.nats_address import nats_address
         from cenoby.bus.nats_bus import NatsBus
         from cenoby.bus.nats_link import open_link
 
         address = nats_address(url, security)
-        return NatsBus(await open_link(address, clock or SystemClock()), clock=clock, record=record)
+        return NatsBus(await open_link(address, clock or SystemClock()), clock=clock, trace=trace)
     if parts.scheme != "memory" or parts.netloc or parts.path:
         raise BusInvalid(
             "bus_url_invalid",
@@ -60,7 +60,7 @@ async def connect_bus(
     codec = options.pop("codec", [])
     if options or codec not in ([], ["msgpack"]):
         raise BusInvalid("bus_url_invalid", f"{url}: the one option of memory:// is codec=msgpack.")
-    return MemoryBus(clock=clock, codec=bool(codec), record=record)
+    return MemoryBus(clock=clock, codec=bool(codec), trace=trace)
 
 
 async def connect_work(

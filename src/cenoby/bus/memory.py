@@ -56,7 +56,7 @@ class MemoryBus:
     Args:
         clock: tells the wall time that deadlines are compared with.
         codec: pass everything through its bytes, errors included.
-        record: told of each delivery of a published envelope that has a correlation: how long it waited, and how long
+        trace: told of each delivery of a published envelope that has a correlation: how long it waited, and how long
             it was handled. A request is part of its caller's own span.
     """
 
@@ -65,10 +65,10 @@ class MemoryBus:
         *,
         clock: Clock | None = None,
         codec: bool = False,
-        record: Callable[[CallTrace], None] | None = None,
+        trace: Callable[[CallTrace], None] | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
-        self._record = record
+        self._trace = trace
         self._codec = codec
         self._closed = False
         self._subscriptions: list[LocalSubscription] = []
@@ -77,7 +77,7 @@ class MemoryBus:
     async def publish(self, envelope: Envelope) -> None:
         route = self._routes.get(envelope.recipient) or self._find(envelope.recipient)
         item = encode_envelope(envelope) if self._codec else envelope
-        now_ns = self.clock.monotonic_ns() if self._record and envelope.correlation else 0
+        now_ns = self.clock.monotonic_ns() if self._trace and envelope.correlation else 0
         lagging = False
         for one in route.listeners:
             lagging |= one.offer(item, now_ns)
@@ -127,8 +127,8 @@ class MemoryBus:
 
     def trace(self, envelope: Envelope, status: str, published_ns: int, taken_ns: int) -> None:
         """Record a delivery that has just been handled; times are monotonic nanoseconds."""
-        if self._record is not None:
-            self._record(delivery_trace(self.clock, envelope, status, published_ns, taken_ns))
+        if self._trace is not None:
+            self._trace(delivery_trace(self.clock, envelope, status, published_ns, taken_ns))
 
     def _find(self, recipient: str) -> _Route:
         self._check_open()

@@ -38,16 +38,16 @@ class NatsBus:
     Args:
         link: an open connection, closed with the bus.
         clock: tells the wall time that deadlines are compared with.
-        record: told of each delivery of a published envelope that has a correlation: how long it waited here, and how
+        trace: told of each delivery of a published envelope that has a correlation: how long it waited here, and how
             long it was handled.
     """
 
     def __init__(
-        self, link: NatsLink, *, clock: Clock | None = None, record: Callable[[CallTrace], None] | None = None
+        self, link: NatsLink, *, clock: Clock | None = None, trace: Callable[[CallTrace], None] | None = None
     ) -> None:
         self.clock = clock or SystemClock()
         self._link = link
-        self._record = record
+        self._trace = trace
         self._closed = False
         self._listening: dict[LocalSubscription, list[Any]] = {}
         self._responders: dict[LocalSubscription, _Responder] = {}
@@ -106,12 +106,12 @@ class NatsBus:
 
     def trace(self, envelope: Envelope, status: str, published_ns: int, taken_ns: int) -> None:
         """Record a delivery that has just been handled; times are monotonic nanoseconds."""
-        if self._record is not None and envelope.correlation:
-            self._record(delivery_trace(self.clock, envelope, status, published_ns, taken_ns))
+        if self._trace is not None and envelope.correlation:
+            self._trace(delivery_trace(self.clock, envelope, status, published_ns, taken_ns))
 
     def _into(self, subscription: LocalSubscription) -> Callable[[Received], bool]:
         def sink(received: Received) -> bool:
-            return subscription.offer(received.data, self.clock.monotonic_ns() if self._record else 0)
+            return subscription.offer(received.data, self.clock.monotonic_ns() if self._trace else 0)
 
         return sink
 

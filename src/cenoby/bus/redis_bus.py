@@ -46,7 +46,7 @@ class RedisBus:
     Args:
         address: which Redis, and as whom.
         clock: tells the wall time that deadlines are compared with.
-        record: told of each delivery of a published envelope that has a correlation, from its arrival here on.
+        trace: told of each delivery of a published envelope that has a correlation, from its arrival here on.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class RedisBus:
         address: RedisAddress,
         *,
         clock: Clock | None = None,
-        record: Callable[[CallTrace], None] | None = None,
+        trace: Callable[[CallTrace], None] | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
-        self._record = record
+        self._trace = trace
         self._root = address.root
         self._shown = address.shown
         self._me = new_id()
@@ -79,7 +79,7 @@ class RedisBus:
         address: RedisAddress,
         *,
         clock: Clock | None = None,
-        record: Callable[[CallTrace], None] | None = None,
+        trace: Callable[[CallTrace], None] | None = None,
     ) -> RedisBus:
         """A connected bus.
 
@@ -87,7 +87,7 @@ class RedisBus:
             BusInvalid: bus_refused.
             BusUnavailable: bus_disconnected.
         """
-        bus = cls(address, clock=clock, record=record)
+        bus = cls(address, clock=clock, trace=trace)
         try:
             await bus._commands.lane.start()
             await bus._register(wake=False, first=True)
@@ -184,8 +184,8 @@ class RedisBus:
 
     def trace(self, envelope: Envelope, status: str, published_ns: int, taken_ns: int) -> None:
         """Record a delivery that has just been handled; times are monotonic nanoseconds, the first of its arrival."""
-        if self._record is not None and envelope.correlation:
-            self._record(delivery_trace(self.clock, envelope, status, published_ns, taken_ns))
+        if self._trace is not None and envelope.correlation:
+            self._trace(delivery_trace(self.clock, envelope, status, published_ns, taken_ns))
 
     async def _hang_up(self) -> None:
         chores = {*self._chores, *([self._beat] if self._beat else [])} - {asyncio.current_task()}
@@ -239,7 +239,7 @@ class RedisBus:
             self._running[request_id] = task
             task.add_done_callback(lambda _: self._running.pop(request_id, None))
         elif one and b"d" in entry:
-            return one.offer(entry[b"d"], self.clock.monotonic_ns() if self._record else 0)
+            return one.offer(entry[b"d"], self.clock.monotonic_ns() if self._trace else 0)
         return False
 
     def _cancel_handler(self, request_id: str) -> None:

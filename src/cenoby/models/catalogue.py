@@ -10,7 +10,7 @@ from cenoby.kernel.errors import InvalidInput
 from cenoby.kernel.settings import ModelSettings
 from cenoby.kernel.settings_file import SettingsError
 from cenoby.models.price import Charge, Price
-from cenoby.models.tokens import TokenCounter
+from cenoby.models.token_counts import TokenCounter
 
 _BASE_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 

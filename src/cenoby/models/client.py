@@ -19,7 +19,7 @@ from cenoby.models.offers import near_offers
 from cenoby.models.price import NOTHING, Charge, Meter
 from cenoby.models.refusal import MAY_BE_BILLED, ModelFault, ModelUnavailable, Refusal, refusal_of, without_key
 from cenoby.models.sse import EventTooLong, event_data
-from cenoby.models.tokens import TokenCounter
+from cenoby.models.token_counts import TokenCounter
 from cenoby.models.wire import Dialect, Reading, error_of, other_dialect, request_body
 from cenoby.protection.egress import Answer, EgressFailed, EgressGuard, EgressRefused
 

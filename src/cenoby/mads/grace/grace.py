@@ -10,8 +10,8 @@ from cenoby.access.approvals import Approvals
 from cenoby.access.flags import Flags
 from cenoby.access.ledger import Ledger
 from cenoby.access.principals import Kind
-from cenoby.access.records import Approval
 from cenoby.access.roles import AccessRefused, RoleTable
+from cenoby.access.sql import Approval
 from cenoby.access.tokens import Identities
 from cenoby.bus.work import WorkQueue
 from cenoby.colony.breaker import Breakers

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cenoby.access.records import Approval, Usage
 from cenoby.access.roster import AgentInfo, TokenInfo, token_state
+from cenoby.access.sql import Approval, Usage
 from cenoby.colony.tool import Tool
 from cenoby.kernel.clock import DAY_NS, iso_time
 from cenoby.mads.grace.circuit_tools import CircuitView

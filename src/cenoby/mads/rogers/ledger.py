@@ -16,7 +16,7 @@ import msgspec
 from cenoby.kernel.clock import Clock, iso_time
 from cenoby.kernel.errors import NotFound, Refused
 from cenoby.kernel.ids import new_id
-from cenoby.mads.rogers import records
+from cenoby.mads.rogers import sql
 from cenoby.mads.rogers.names import mentions_in, topics_in
 from cenoby.mads.rogers.pages import (
     Conversation,
@@ -33,7 +33,7 @@ from cenoby.mads.rogers.pages import (
     messages_of,
 )
 from cenoby.mads.rogers.query import read_cursor, read_query
-from cenoby.mads.rogers.records import Line, Place, Post, Slice, State, Thread, Viewer
+from cenoby.mads.rogers.sql import Line, Place, Post, Slice, State, Thread, Viewer
 from cenoby.store.database import Database
 from cenoby.store.engine import Connection
 
@@ -97,8 +97,8 @@ class ConversationLedger:
                 0, new_id(), viewer.tenant, name, viewer.agent, private, topics_in("", tags), metadata or {}, now_ns,
                 messages=0, last_ns=0, active=len(names), state="active",
             )  # fmt: skip
-            position = records.add_thread(connection, thread)
-            records.set_participants(connection, viewer.tenant, position, names, "active", now_ns)
+            position = sql.add_thread(connection, thread)
+            sql.set_participants(connection, viewer.tenant, position, names, "active", now_ns)
             return thread
 
         return conversation_of(await self._database.write(work))
@@ -121,7 +121,7 @@ class ConversationLedger:
         before = read_cursor(cursor)
 
         def work(connection: Connection) -> list[Thread]:
-            return records.list_threads(
+            return sql.list_threads(
                 connection, viewer, name=name, tag=tag, joined=joined, before=before, limit=limit + 1
             )
 
@@ -137,8 +137,8 @@ class ConversationLedger:
         """
 
         def work(connection: Connection) -> ConversationDetail:
-            thread = _known(records.find_thread(connection, viewer, conversation), conversation)
-            listed = records.list_participants(connection, thread.position, _MOST_LISTED)
+            thread = _known(sql.find_thread(connection, viewer, conversation), conversation)
+            listed = sql.list_participants(connection, thread.position, _MOST_LISTED)
             people = [Participant(agent, state, iso_time(since)) for agent, state, since in listed]
             return ConversationDetail(conversation_of(thread), people)
 
@@ -152,12 +152,10 @@ class ConversationLedger:
         """
 
         def work(connection: Connection) -> bool:
-            place = _known(records.find_place(connection, viewer, conversation), conversation)
+            place = _known(sql.find_place(connection, viewer, conversation), conversation)
             if place.state == state or (state == "left" and place.state is None):
                 return False
-            records.set_participants(
-                connection, viewer.tenant, place.position, [viewer.agent], state, self._clock.now_ns()
-            )
+            sql.set_participants(connection, viewer.tenant, place.position, [viewer.agent], state, self._clock.now_ns())
             return True
 
         return await self._database.write(work)
@@ -171,9 +169,9 @@ class ConversationLedger:
         """
 
         def work(connection: Connection) -> list[str]:
-            place = _active(records.find_place(connection, viewer, conversation), conversation)
-            new = sorted(set(agents) - records.listed_among(connection, place.position, agents))
-            records.set_participants(connection, viewer.tenant, place.position, new, "invited", self._clock.now_ns())
+            place = _active(sql.find_place(connection, viewer, conversation), conversation)
+            new = sorted(set(agents) - sql.listed_among(connection, place.position, agents))
+            sql.set_participants(connection, viewer.tenant, place.position, new, "invited", self._clock.now_ns())
             return new
 
         return await self._database.write(work)
@@ -200,15 +198,15 @@ class ConversationLedger:
             named.insert(0, recipient)
 
         def work(connection: Connection) -> tuple[Line, Place, list[str]]:
-            place = _active(records.find_place(connection, viewer, conversation), conversation)
+            place = _active(sql.find_place(connection, viewer, conversation), conversation)
             # The id is made here, on the one writer thread, so that ids sort as the numbers do.
             post = Post(
                 new_id(), viewer.agent, recipient, content, topics, named, ACKNOWLEDGEMENT in topics, correlation,
                 self._clock.now_ns(),
             )  # fmt: skip
-            line = records.add_message(connection, viewer.tenant, place, post)
+            line = sql.add_message(connection, viewer.tenant, place, post)
             if named and place.private:
-                listed = records.listed_among(connection, place.position, named)
+                listed = sql.listed_among(connection, place.position, named)
                 return line, place, [agent for agent in named if agent in listed]
             return line, place, named
 
@@ -223,8 +221,8 @@ class ConversationLedger:
         """
 
         def work(connection: Connection) -> HistoryPage:
-            place = _known(records.find_place(connection, viewer, conversation), conversation)
-            lines = records.page_lines(connection, place, msgspec.structs.replace(part, limit=part.limit + 1))
+            place = _known(sql.find_place(connection, viewer, conversation), conversation)
+            lines = sql.page_lines(connection, place, msgspec.structs.replace(part, limit=part.limit + 1))
             kept = fitting(lines[: part.limit])
             more = len(lines) > len(kept)
             if part.after is None:
@@ -247,8 +245,8 @@ class ConversationLedger:
         def work(connection: Connection) -> list[Line]:
             position = None
             if conversation is not None:
-                position = _known(records.find_place(connection, viewer, conversation), conversation).position
-            return records.search_lines(connection, viewer, phrases, position=position, limit=limit + 1, offset=offset)
+                position = _known(sql.find_place(connection, viewer, conversation), conversation).position
+            return sql.search_lines(connection, viewer, phrases, position=position, limit=limit + 1, offset=offset)
 
         lines = await self._database.read(work)
         kept = fitting(lines[:limit])
@@ -263,7 +261,7 @@ class ConversationLedger:
         before = read_cursor(cursor)
 
         def work(connection: Connection) -> list[Line]:
-            return records.list_mentions(connection, viewer, agent, before=before, limit=limit + 1)
+            return sql.list_mentions(connection, viewer, agent, before=before, limit=limit + 1)
 
         lines = await self._database.read(work)
         kept = fitting(lines[:limit])
@@ -279,8 +277,8 @@ class ConversationLedger:
         def work(connection: Connection) -> list[tuple[str, int, int]]:
             position = None
             if conversation is not None:
-                position = _known(records.find_place(connection, viewer, conversation), conversation).position
-            return records.count_topics(connection, viewer, position=position, limit=limit)
+                position = _known(sql.find_place(connection, viewer, conversation), conversation).position
+            return sql.count_topics(connection, viewer, position=position, limit=limit)
 
         return [Topic(*row) for row in await self._database.read(work)]
 

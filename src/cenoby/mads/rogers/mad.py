@@ -26,7 +26,7 @@ from cenoby.mads.rogers.pages import (
     MessagePage,
     TopicList,
 )
-from cenoby.mads.rogers.records import Slice, State, Viewer
+from cenoby.mads.rogers.sql import Slice, State, Viewer
 from cenoby.mads.rogers.watch import Watch
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from cenoby.kernel.ids import new_id
 from cenoby.mads.rogers.feed import MESSAGE_EVENT
 from cenoby.mads.rogers.ledger import Posted
 from cenoby.mads.rogers.pages import Conversation
-from cenoby.mads.rogers.records import State, Viewer
+from cenoby.mads.rogers.sql import State, Viewer
 
 EVENTS = {
     MESSAGE_EVENT: "On `<colony>.<tenant>.conversation.<id>`: a message was posted there.",

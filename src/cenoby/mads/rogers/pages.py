@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cenoby.kernel.clock import iso_time
-from cenoby.mads.rogers.records import Line, Thread
+from cenoby.mads.rogers.sql import Line, Thread
 
 PAGE_CHARS = 1_000_000
 """Characters of content after which a page ends early, so that no page outgrows what a client takes."""

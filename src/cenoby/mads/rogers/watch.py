@@ -9,7 +9,7 @@ from cenoby.kernel.codec import to_json
 from cenoby.mads.rogers.feed import Delivery, Follower
 from cenoby.mads.rogers.ledger import ACKNOWLEDGEMENT, ConversationLedger
 from cenoby.mads.rogers.pages import PAGE_CHARS, Message
-from cenoby.mads.rogers.records import Slice, Viewer
+from cenoby.mads.rogers.sql import Slice, Viewer
 
 CHECK_SECONDS = 15.0
 """After so much silence the ledger is asked, because the bus delivers at most once."""

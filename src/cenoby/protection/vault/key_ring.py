@@ -9,7 +9,7 @@ from typing import Any
 
 from cenoby.kernel.clock import Clock
 from cenoby.protection.secrets import Journalled
-from cenoby.protection.vault import records
+from cenoby.protection.vault import sql
 from cenoby.protection.vault.cipher import rewrap
 from cenoby.protection.vault.keys import KeySource, MasterKey, VaultError
 from cenoby.store.database import Database
@@ -37,12 +37,12 @@ class KeyRing:
         Raises:
             VaultError: the key is missing, wrong, exposed or unusable; the message says what to do.
         """
-        in_force = await database.read(records.read_key_in_force)
+        in_force = await database.read(sql.read_key_in_force)
         candidates = await asyncio.to_thread(source.candidates, in_force[0] if in_force else None)
         if in_force is None:
             key = candidates[0] if candidates else await asyncio.to_thread(source.create)
             await database.write(
-                lambda connection: records.write_key_in_force(connection, key.id, key.check_value, clock.now_ns())
+                lambda connection: sql.write_key_in_force(connection, key.id, key.check_value, clock.now_ns())
             )
             candidates = [key]
         else:
@@ -89,10 +89,10 @@ class KeyRing:
         now_ns = self._clock.now_ns()
 
         def change(connection: Connection) -> None:
-            records.rewrap_all(
+            sql.rewrap_all(
                 connection, new.id, lambda place, present, wrapped: rewrap(self._keys[present], new, place, wrapped)
             )
-            records.write_key_in_force(connection, new.id, new.check_value, now_ns)
+            sql.write_key_in_force(connection, new.id, new.check_value, now_ns)
 
         await self._database.write(change)
         await self._settle()
@@ -107,7 +107,7 @@ class KeyRing:
 
 
 def _in_force(connection: Connection) -> str:
-    found = records.read_key_in_force(connection)
+    found = sql.read_key_in_force(connection)
     assert found is not None, "opening the ring put a key in force"
     return found[0]
 

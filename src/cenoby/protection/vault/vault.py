@@ -16,7 +16,7 @@ from typing import Any
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.envelope import DEFAULT_TENANT
 from cenoby.protection.secrets import Caller, Journalled, SecretInfo, SecretValue, VersionInfo
-from cenoby.protection.vault import records
+from cenoby.protection.vault import sql
 from cenoby.protection.vault.cipher import Place, Sealed, seal, unseal
 from cenoby.protection.vault.key_ring import KeyRing
 from cenoby.protection.vault.keys import KeySource, MasterKey, VaultError
@@ -86,7 +86,7 @@ class Vault:
             SecretRefused: `secret_invalid`, `secret_not_owner`.
         """
         async with self._changing:
-            secret = await self._database.read(lambda connection: records.read_secret(connection, caller.tenant, name))
+            secret = await self._database.read(lambda connection: sql.read_secret(connection, caller.tenant, name))
             if secret is not None:
                 await self._checked(lambda: check_change(caller, secret, self._stewards), secret.newest, record)
                 readers = secret.newest.readers if readers is None else readers
@@ -112,9 +112,7 @@ class Vault:
 
     async def list_secrets(self, caller: Caller, *, after: str = "", limit: int = 100) -> list[SecretInfo]:
         """The caller's tenant's secrets by name, without their values: those after the name `after`."""
-        return await self._database.read(
-            lambda connection: records.read_secrets(connection, caller.tenant, after, limit)
-        )
+        return await self._database.read(lambda connection: sql.read_secrets(connection, caller.tenant, after, limit))
 
     async def list_versions(self, caller: Caller, name: str) -> list[VersionInfo]:
         """All versions of a secret, the newest first, without their values.
@@ -122,7 +120,7 @@ class Vault:
         Raises:
             SecretNotFound: `secret_unknown`.
         """
-        found = await self._database.read(lambda connection: records.read_versions(connection, caller.tenant, name))
+        found = await self._database.read(lambda connection: sql.read_versions(connection, caller.tenant, name))
         if not found:
             raise _unknown(name)
         return found
@@ -163,9 +161,7 @@ class Vault:
             await record("secret_revoked", {"name": name, "version": version})
             now_ns = self._clock.now_ns()
             return await self._database.write(
-                lambda connection: records.revoke_versions(
-                    connection, caller.tenant, name, version, caller.agent, now_ns
-                )
+                lambda connection: sql.revoke_versions(connection, caller.tenant, name, version, caller.agent, now_ns)
             )
 
     async def read_for_colony(self, name: str, tenant: str = DEFAULT_TENANT) -> str:
@@ -218,14 +214,14 @@ class Vault:
         def add(connection: Connection) -> VersionInfo:
             info = VersionInfo(
                 name=name,
-                version=records.newest_version(connection, caller.tenant, name) + 1,
+                version=sql.newest_version(connection, caller.tenant, name) + 1,
                 readers=readers,
                 colony_only=colony_only,
                 created_by=caller.agent,
                 created_ns=now_ns,
             )
             sealed = seal(self._ring.present(connection), Place(caller.tenant, info), value)
-            records.add_version(connection, caller.tenant, info, sealed)
+            sql.add_version(connection, caller.tenant, info, sealed)
             return info
 
         return await self._database.write(add, size=len(value) + 512)
@@ -244,15 +240,13 @@ class Vault:
         await record("secret_read", {"name": name, "version": info.version, **payload})
         # Only now the ciphertext: a revocation that came between is obeyed.
         keys = self._ring.keys()
-        found = await self._database.read(
-            lambda connection: records.read_sealed(connection, tenant, name, info.version)
-        )
+        found = await self._database.read(lambda connection: sql.read_sealed(connection, tenant, name, info.version))
         if found is None:
             raise _revoked(info)
         return SecretValue(name=name, version=info.version, value=_unsealed(keys, tenant, *found))
 
     async def _secret(self, tenant: str, name: str) -> SecretInfo:
-        found = await self._database.read(lambda connection: records.read_secret(connection, tenant, name))
+        found = await self._database.read(lambda connection: sql.read_secret(connection, tenant, name))
         if found is None:
             raise _unknown(name)
         return found
@@ -260,9 +254,7 @@ class Vault:
     async def _version(self, tenant: str, name: str, version: int | None) -> VersionInfo:
         info = (await self._secret(tenant, name)).newest
         if version is not None and version != info.version:
-            found = await self._database.read(
-                lambda connection: records.read_version(connection, tenant, name, version)
-            )
+            found = await self._database.read(lambda connection: sql.read_version(connection, tenant, name, version))
             if found is None:
                 raise _version_unknown(name, version)
             info = found

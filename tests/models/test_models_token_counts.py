@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cenoby.models.tokens import TokenCounter
+from cenoby.models.token_counts import TokenCounter
 
 TEXTS = st.lists(st.text(), min_size=1, max_size=4)
 
