@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import secrets
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,10 +33,13 @@ class Postgres:
         self.url = f"postgresql://{user}@{self.place}/{database}"
         self.schemas: list[str] = []
         self._migration = ""
+        self._machine = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(self._sweep).result()
 
     def new_url(self) -> str:
         """URL of a new, empty schema."""
-        schema = f"cenoby_test_{secrets.token_hex(6)}"
+        schema = f"cenoby_test_{self._machine}_{os.getpid()}_{secrets.token_hex(6)}"
         self.script(f"CREATE SCHEMA {schema}")
         self.schemas.append(schema)
         return f"{self.url}?search_path={schema}"
@@ -57,6 +62,15 @@ class Postgres:
         engine: Any = engine_for(url, Path())
         with engine._connected("") as connection:
             connection.script(sql)
+
+    def _sweep(self) -> None:
+        """Drop what runs of this machine left that were killed."""
+        engine: Any = engine_for(self.url, Path())
+        like = f"cenoby_test_{self._machine}_%"
+        with engine._connected("") as connection:
+            for (name,) in connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE ?", (like,)):
+                if not Path(f"/proc/{name.split('_')[3]}").exists():
+                    connection.script(f"DROP SCHEMA IF EXISTS {name} CASCADE")
 
     def drop(self) -> None:
         """Leave nothing behind."""
