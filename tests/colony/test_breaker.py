@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from cenoby.access.principals import Principal
 from cenoby.app.composition import Colony, open_colony
 from cenoby.colony.breaker import Breaker, BreakerView, CircuitState
-from cenoby.colony.errors import ColonyUnavailable
+from cenoby.colony.errors import CallInvalid, ColonyUnavailable
 from cenoby.colony.invocation import Call, Invocation, Outcome
 from cenoby.colony.mad import Mad
-from cenoby.colony.tool import CallInvalid, ToolContent, tool
+from cenoby.colony.tool import ToolContent, tool
 from cenoby.kernel.clock import ManualClock, SystemClock
 from cenoby.kernel.settings import BreakerSettings
 from cenoby.kernel.settings_file import load_settings

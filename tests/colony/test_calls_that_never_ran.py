@@ -12,9 +12,10 @@ import pytest
 
 from cenoby.access.principals import Principal
 from cenoby.app.composition import Colony, open_colony
+from cenoby.colony.errors import CallInvalid
 from cenoby.colony.invocation import Call, Invocation, Outcome
 from cenoby.colony.mad import Mad
-from cenoby.colony.tool import CallInvalid, ToolContent, tool
+from cenoby.colony.tool import ToolContent, tool
 from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.settings_file import load_settings
 from cenoby.store.journal import JournalQuery, Record

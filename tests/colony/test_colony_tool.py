@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field
 
+from cenoby.colony.errors import CallInvalid
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad
-from cenoby.colony.tool import CallInvalid, ToolContent, tool, tools_of
+from cenoby.colony.tool import ToolContent, tool, tools_of
 
 
 @dataclass(frozen=True, slots=True)

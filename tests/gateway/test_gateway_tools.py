@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from conftest import META, Answer, McpHttp, Stand, StartStand
 
+from cenoby.colony.errors import CallInvalid
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad
-from cenoby.colony.tool import CallInvalid, tool
+from cenoby.colony.tool import tool
 from cenoby.gateway.names import canonical, spelled
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rogers_world import STORES_AND_BUSES, World, contents, new_engine, open_world
 
-from cenoby.colony.tool import CallInvalid
+from cenoby.colony.errors import CallInvalid
 from cenoby.mads.rogers.ledger import ConversationRefused, ConversationUnknown
 from cenoby.store.database import StoreRefused
 

@@ -14,9 +14,9 @@ import msgspec
 from cenoby.access.principals import Principal
 from cenoby.bus.contract import payload_as
 from cenoby.bus.work import Worker, WorkQueue
+from cenoby.colony.errors import CallInvalid
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Invocation, Outcome
-from cenoby.colony.tool import CallInvalid
 from cenoby.kernel.envelope import Envelope, Priority
 from cenoby.kernel.ids import new_id
 

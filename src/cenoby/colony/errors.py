@@ -1,8 +1,18 @@
-"""Why a colony takes no such call at the moment."""
+"""What can go wrong with a call, wherever on its way through the colony it does."""
 
 from __future__ import annotations
 
-from cenoby.kernel.errors import Unavailable
+from cenoby.kernel.errors import Fault, InvalidInput, Unavailable
+
+
+class CallInvalid(InvalidInput):
+    """A call that cannot be made as it stands."""
+
+    codes = {
+        "arguments_invalid": "The arguments do not fit the tool's input schema; the message names the place.",
+        "tool_unknown": "No hosted MAD has a tool of that name; list the tools to see what there is.",
+        "client_feature_missing": "The client does not support what the tool needs (elicitation, sampling).",
+    }
 
 
 class ColonyUnavailable(Unavailable):
@@ -14,4 +24,15 @@ class ColonyUnavailable(Unavailable):
         "circuit_held_open": "A person opened this circuit; they say in the message why, and must close it again.",
         "mad_down": "The MAD was killed, or broke too often; the message says why. A person must restart it.",
         "mad_stopped": "The MAD was stopped or restarted during the call; its work may be done in part.",
+    }
+
+
+class ToolFault(Fault):
+    """A tool, or the pipeline itself, failed at its work."""
+
+    codes = {
+        "tool_failed": "The tool failed; the log holds the cause under the call's correlation id.",
+        "tool_timeout": "The tool took longer than it declares; its work may have been done in part.",
+        "result_too_large": "The result is larger than limits.max_result_bytes; ask for less.",
+        "pipeline_failed": "A stage of the pipeline failed; the log holds the cause under the call's correlation id.",
     }

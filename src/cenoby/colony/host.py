@@ -9,15 +9,16 @@ from typing import Any
 import msgspec
 
 from cenoby.bus.contract import BusUnavailable, MessageBus, Subscription
+from cenoby.colony.errors import CallInvalid, ToolFault
 from cenoby.colony.invocation import Invocation
 from cenoby.colony.mad import ListName, Mad, ResourceKind
 from cenoby.colony.mailbox import Mailbox, MailboxState
 from cenoby.colony.prompts import HostedPrompt, hosted_prompts, prompt_tool
 from cenoby.colony.scheduler import Scheduler
-from cenoby.colony.tool import CallInvalid, Tool, ToolContent, tools_of
+from cenoby.colony.tool import Tool, ToolContent, tools_of
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.envelope import Envelope
-from cenoby.kernel.errors import CenobyError, Fault
+from cenoby.kernel.errors import CenobyError
 from cenoby.kernel.ids import new_id
 from cenoby.kernel.settings import MailboxSettings
 from cenoby.telemetry.logs import get_logger
@@ -29,17 +30,6 @@ EVENTS = {
     "tool_call.v1": "On `<colony>.mad.<mad>`: run one tool for an invocation that is under way on this node.",
     "tools_changed.v1": "On `<colony>.tools`: the lists of the MAD `mad` changed; `lists` says which, if not all.",
 }
-
-
-class ToolFault(Fault):
-    """A tool, or the pipeline itself, failed at its work."""
-
-    codes = {
-        "tool_failed": "The tool failed; the log holds the cause under the call's correlation id.",
-        "tool_timeout": "The tool took longer than it declares; its work may have been done in part.",
-        "result_too_large": "The result is larger than limits.max_result_bytes; ask for less.",
-        "pipeline_failed": "A stage of the pipeline failed; the log holds the cause under the call's correlation id.",
-    }
 
 
 class ToolCall(msgspec.Struct, frozen=True):

@@ -7,7 +7,8 @@ from typing import Any, Literal, Protocol
 
 from cenoby.access.actions import RiskTier
 from cenoby.access.principals import Principal
-from cenoby.colony.tool import CallInvalid, Tool
+from cenoby.colony.errors import CallInvalid
+from cenoby.colony.tool import Tool
 from cenoby.kernel.errors import CenobyError
 from cenoby.kernel.ids import new_id
 from cenoby.protection.redact import Redactor

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from cenoby.colony.host import ToolFault
+from cenoby.colony.errors import ToolFault
 from cenoby.colony.invocation import Invocation, Outcome
 from cenoby.colony.stages import Ports
 from cenoby.colony.stages.admit import Admit

@@ -8,9 +8,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from cenoby.access.actions import tier_of
+from cenoby.colony.errors import CallInvalid
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad, Prompt
-from cenoby.colony.tool import CallInvalid, Declaration, Tool
+from cenoby.colony.tool import Declaration, Tool
 from cenoby.kernel.envelope import Priority
 
 _TIMEOUT_SECONDS = 30.0

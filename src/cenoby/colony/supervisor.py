@@ -17,10 +17,9 @@ from typing import Any
 
 import msgspec
 
-from cenoby.colony.errors import ColonyUnavailable
+from cenoby.colony.errors import CallInvalid, ColonyUnavailable
 from cenoby.colony.host import Host
 from cenoby.colony.mad import Mad
-from cenoby.colony.tool import CallInvalid
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.settings import SupervisionSettings
 from cenoby.telemetry.logs import get_logger

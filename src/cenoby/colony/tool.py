@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
 from cenoby.access.actions import RiskTier, require_action, tier_of
+from cenoby.colony.errors import CallInvalid
 from cenoby.kernel.envelope import Priority
-from cenoby.kernel.errors import InvalidInput
 
 Effect = Literal["reads", "writes", "outside"]
 """What a call changes: nothing, something inside the colony, or something beyond it."""
@@ -24,16 +24,6 @@ Method = TypeVar("Method", bound=Callable[..., Awaitable[Any]])
 _DECLARATION = "__cenoby_tool__"
 _SEGMENT = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _LONGEST_NAME = 48
-
-
-class CallInvalid(InvalidInput):
-    """A call that cannot be made as it stands."""
-
-    codes = {
-        "arguments_invalid": "The arguments do not fit the tool's input schema; the message names the place.",
-        "tool_unknown": "No hosted MAD has a tool of that name; list the tools to see what there is.",
-        "client_feature_missing": "The client does not support what the tool needs (elicitation, sampling).",
-    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from mcp.shared.message import ServerMessageMetadata
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel, ValidationError
 
-from cenoby.colony.tool import CallInvalid
+from cenoby.colony.errors import CallInvalid
 from cenoby.gateway.errors import ClientAsked
 from cenoby.kernel.errors import CenobyError
 

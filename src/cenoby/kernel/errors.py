@@ -8,9 +8,9 @@
     ├── Unavailable       allowed, but not now; `retry_after` says when                         exit 6   HTTP 503
     └── Fault             our own failure, or a tool's; the journal and the log hold the cause  exit 1   HTTP 500
 
-A package derives at most three classes from these families and lists their codes in `codes`; the error stands beside
-its raiser. A code is stable: clients and policies may match on it. Messages tell a person what to do next and never
-hold a secret.
+A package derives a few classes from these families and lists their codes in `codes`. A class stands beside its raiser,
+or in `errors.py` of its package where several modules raise it. A code is stable: clients and policies may match on it.
+Messages tell a person what to do next and never hold a secret.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cenoby.colony.host import ToolFault
+from cenoby.colony.errors import ToolFault
 from cenoby.colony.invocation import Invocation, Outcome
 from cenoby.colony.stages import Ports
 from cenoby.kernel.codec import to_json

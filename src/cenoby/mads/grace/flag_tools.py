@@ -8,9 +8,10 @@ from typing import Annotated
 from pydantic import Field
 
 from cenoby.access.flags import Flag, Flags
+from cenoby.colony.errors import CallInvalid
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Call
-from cenoby.colony.tool import CallInvalid, tool
+from cenoby.colony.tool import tool
 from cenoby.kernel.clock import iso_time
 
 FLAG_EVENTS = {

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from cenoby.colony.errors import CallInvalid
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import ResourceKind
-from cenoby.colony.tool import CallInvalid, tool
+from cenoby.colony.tool import tool
 from cenoby.kernel.envelope import Priority
 from cenoby.mads.grace.paging import Cursor, Limit
 from cenoby.mads.grace.records import (

@@ -9,8 +9,9 @@ import msgspec
 from pydantic import Field
 
 from cenoby.bus.work import DeadLetter, WorkQueue
+from cenoby.colony.errors import CallInvalid
 from cenoby.colony.invocation import Call
-from cenoby.colony.tool import CallInvalid, tool
+from cenoby.colony.tool import tool
 from cenoby.kernel.clock import iso_time
 
 LetterId = Annotated[str, Field(description="Id of the letter, from list_dead_letters.", min_length=1, max_length=100)]

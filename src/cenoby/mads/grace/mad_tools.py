@@ -7,9 +7,10 @@ from typing import Annotated, TypedDict
 
 from pydantic import Field
 
+from cenoby.colony.errors import CallInvalid
 from cenoby.colony.invocation import Call
 from cenoby.colony.supervisor import MadState, Supervisor
-from cenoby.colony.tool import CallInvalid, tool
+from cenoby.colony.tool import tool
 from cenoby.kernel.envelope import Priority
 
 MadName = Annotated[str, Field(description="Name of the MAD.", min_length=1, max_length=63)]
