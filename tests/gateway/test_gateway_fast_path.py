@@ -164,6 +164,14 @@ async def test_a_silent_call_is_kept_alive(stand: Stand, mcp: McpHttp, monkeypat
     assert answer.message["result"]["structuredContent"] == {"text": "released"}
 
 
+async def test_a_tool_that_went_away_is_unknown(stand: Stand, mcp: McpHttp) -> None:
+    """A name that the fast path has served is as unknown as any other once its MAD is gone."""
+    assert (await mcp.call("mads.probe.say", text="x"))["structuredContent"] == {"text": "x"}
+    await stand.host.remove("probe")
+    answer = await mcp.stateless("tools/call", {"name": "mads.probe.say", "arguments": {"text": "x"}})
+    assert (answer.status, answer.json["error"]["data"]["cenoby/error"]["code"]) == (400, "tool_unknown")
+
+
 @pytest.mark.parametrize("name", ["structured", "refused", "asks", "unknown"])
 async def test_a_short_answer_leaves_the_same_records(
     stand: Stand, mcp: McpHttp, monkeypatch: pytest.MonkeyPatch, name: str

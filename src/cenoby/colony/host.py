@@ -207,6 +207,10 @@ class Host:
         """The state of each MAD's mailbox, by name."""
         return {name: mailbox.state() for name, mailbox in self._mailboxes.items()}
 
+    def find(self, name: str) -> Tool | None:
+        """The declared tool of that canonical name, or None."""
+        return self._tools.get(name)
+
     def tool(self, name: str) -> Tool:
         """The tool of that canonical name, be it a declared one or a prompt's.
 

@@ -16,7 +16,6 @@ from mcp_types import INTERNAL_ERROR, INVALID_REQUEST, PARSE_ERROR
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cenoby.access.principals import Principal
 from cenoby.access.roles import RoleTable
 from cenoby.access.tokens import Identities
 from cenoby.bus.contract import MessageBus
@@ -32,7 +31,7 @@ from cenoby.gateway.answers import (
     header,
 )
 from cenoby.gateway.call_requests import METHOD
-from cenoby.gateway.calls import CALLER, Calls
+from cenoby.gateway.calls import Calls
 from cenoby.gateway.catalogue import Catalogue
 from cenoby.gateway.changes import Changes
 from cenoby.gateway.cors import PREFLIGHT, with_cors
@@ -43,9 +42,9 @@ from cenoby.gateway.mcp_server import McpHandlers, build_server
 from cenoby.gateway.origins import OriginRules
 from cenoby.gateway.places import Places
 from cenoby.gateway.prompts import Prompts
+from cenoby.gateway.request_facts import CALLER, RequestFacts, facts_of
 from cenoby.gateway.resources import Resources
 from cenoby.gateway.sealed_state import StateSeal
-from cenoby.gateway.session import Session
 from cenoby.gateway.sessions import Sessions
 from cenoby.gateway.standing import INITIALIZE, LISTEN, Standing, check_opening, named_by
 from cenoby.kernel.clock import Clock
@@ -204,14 +203,15 @@ class Gateway:
         except Unauthenticated as error:
             await self._challenge(scope, send, error)
             return
-        scope["cenoby.principal"], scope["cenoby.token"] = principal, token
+        facts = facts_of(scope)
+        facts.principal, facts.token = principal, token
         if self._draining:
             self._ports.metrics.event("requests_turned_away")
             await _refuse_full(send, _stopping())
             return
         CALLER.set(principal)
         try:
-            await self._admitted(principal, scope, receive, send)
+            await self._admitted(facts, scope, receive, send)
         except BodyInvalid as error:
             await _refuse_body(send, error)
         except GatewayUnavailable as error:
@@ -219,28 +219,27 @@ class Gateway:
             # A body that was not read to its end takes its connection with it.
             await _refuse_full(send, error, [CLOSE] if error.code == "bodies_full" else [])
 
-    async def _admitted(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _admitted(self, facts: RequestFacts, scope: Scope, receive: Receive, send: Send) -> None:
         session_id = header(scope, b"mcp-session-id")
-        session = self._sessions.find(session_id, principal) if session_id is not None else None
+        if session_id is not None:
+            facts.session = self._sessions.find(session_id, facts.principal)
         if scope["method"] == "GET":
-            with self._streams.take(principal):
-                await self._handshake(principal, session, None, scope, receive, send)
+            with self._streams.take(facts.principal):
+                await self._handshake(None, scope, receive, send)
             return
-        with self._inflight.take(principal) as place:
+        with self._inflight.take(facts.principal) as facts.place:
             if scope["method"] == "POST":
-                scope["cenoby.place"] = place
-                await self._posted(principal, session, scope, receive, send)
+                await self._posted(facts, scope, receive, send)
             else:
-                await self._serve(principal, session, None, scope, receive, send)
+                await self._serve(None, scope, receive, send)
 
-    async def _posted(
-        self, principal: Principal, session: Session | None, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def _posted(self, facts: RequestFacts, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a POST. What stands is small, lets go of its body, and has a place among the streams."""
-        body = await self._intake.read(scope, receive, principal.agent)
+        agent = facts.principal.agent
+        body = await self._intake.read(scope, receive, agent)
         held = len(body)
         try:
-            request = self._fast_path.read(scope, session, body)
+            request = self._fast_path.read(scope, facts.session, body)
             document = read_json(body) if request is None else None
             method, tool = (METHOD, request.params.name) if request is not None else named_by(document)
             stands = self._standing.stands(method, tool)
@@ -249,48 +248,32 @@ class Gateway:
             if request is None:
                 receive = replay(body, receive)
             del body
-            with self._streams.take(principal) if stands else nullcontext():
+            with self._streams.take(facts.principal) if stands else nullcontext():
                 if stands:
                     document = None
-                    self._intake.release(principal.agent, held)
+                    self._intake.release(agent, held)
                     held = 0
                     if method != LISTEN:  # which reads what it is to watch, and then gives its place back
-                        scope["cenoby.place"].release()
+                        facts.place.release()
                 if request is not None:
-                    await self._fast_path.serve(request, principal, scope["cenoby.token"], session, scope, send)
+                    await self._fast_path.serve(request, facts, send)
                 else:
-                    await self._serve(principal, session, document, scope, receive, send)
+                    await self._serve(document, scope, receive, send)
         finally:
-            self._intake.release(principal.agent, held)
+            self._intake.release(agent, held)
 
-    async def _serve(
-        self,
-        principal: Principal,
-        session: Session | None,
-        document: Any,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-    ) -> None:
+    async def _serve(self, document: Any, scope: Scope, receive: Receive, send: Send) -> None:
         version = header(scope, b"mcp-protocol-version")
         if version is not None and version not in HANDSHAKE_PROTOCOL_VERSIONS:
             await self._stateless.handle_request(scope, receive, overload_aware(scope, send))
         else:
-            await self._handshake(principal, session, document, scope, receive, send)
+            await self._handshake(document, scope, receive, send)
 
-    async def _handshake(
-        self,
-        principal: Principal,
-        session: Session | None,
-        document: Any,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-    ) -> None:
+    async def _handshake(self, document: Any, scope: Scope, receive: Receive, send: Send) -> None:
         if header(scope, b"mcp-session-id") is not None:
-            await self._sessions.serve_request(session, document, scope, receive, send)
+            await self._sessions.serve_request(document, scope, receive, send)
         elif named_by(document)[0] == INITIALIZE:
-            await self._sessions.serve_opening(principal, scope, receive, send)
+            await self._sessions.serve_opening(scope, receive, send)
         else:
             message = "Missing Mcp-Session-Id; initialize first, or speak revision 2026-07-28 (MCP-Protocol-Version)."
             await answer_rpc_error(send, 400, INVALID_REQUEST, message)
@@ -346,12 +329,11 @@ def bearer_token(authorization: str | None) -> str:
 
 def overload_aware(scope: Scope, send: Send) -> Send:
     """A `send` that answers 503 with Retry-After where the handler said that the colony is full."""
+    facts = facts_of(scope)
 
     async def aware(message: Message) -> None:
-        if message["type"] == "http.response.start" and "cenoby.retry_after" in scope:
-            seconds = max(1, round(scope["cenoby.retry_after"]))
-            headers = [*message["headers"], (b"retry-after", b"%d" % seconds)]
-            message = {**message, "status": 503, "headers": headers}
+        if message["type"] == "http.response.start" and facts.overload:
+            message = {**message, "status": 503, "headers": [*message["headers"], *facts.overload]}
         await send(message)
 
     return aware

@@ -12,18 +12,8 @@ from mcp_types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 
 from cenoby.colony.invocation import Outcome
 from cenoby.gateway.call_requests import METHOD
-from cenoby.gateway.calls import success_result
-from cenoby.gateway.errors import (
-    APPLICATION_ERROR,
-    ERROR_META_KEY,
-    OVERLOAD_CODES,
-    RECORD_META_KEY,
-    missing_capability,
-    protocol_error,
-    tool_error,
-)
+from cenoby.gateway.outcomes import RECORD_META_KEY, Overload, answer_of
 from cenoby.kernel.codec import to_json
-from cenoby.kernel.errors import CenobyError
 
 RequestId = int | str
 
@@ -54,10 +44,10 @@ class ResultWriter:
 
     def outcome(self, request_id: RequestId, outcome: Outcome) -> Written:
         """The answer for a call that ended, other than by asking its client."""
-        if outcome.error is not None:
-            return self._error(request_id, outcome.error)
+        # What failed has no value.
         if outcome.blocks is not None or outcome.record is None or not isinstance(outcome.value, dict):
-            return self.result(request_id, success_result(outcome))
+            answer = answer_of(outcome, stateless=self._stateless)
+            return self.problem(request_id, answer) if isinstance(answer, MCPError) else self.result(request_id, answer)
         pieces = (
             b'{"jsonrpc":"2.0","id":',
             to_json(request_id),
@@ -82,15 +72,6 @@ class ResultWriter:
         """The answer with an error of the protocol."""
         error = {"code": problem.code, "message": problem.message, "data": problem.data}
         body = to_json({"jsonrpc": "2.0", "id": request_id, "error": error})
+        if isinstance(problem, Overload):
+            return Written(503, body, problem.headers)
         return Written(400 if self._stateless else 200, body)
-
-    def _error(self, request_id: RequestId, error: CenobyError) -> Written:
-        if error.code == "tool_unknown":
-            return self.problem(request_id, protocol_error(error))
-        if error.code == "client_feature_missing" and self._stateless and error.details.get("capability"):
-            return self.problem(request_id, missing_capability(error.details["capability"]))
-        if error.code not in OVERLOAD_CODES:
-            return self.result(request_id, tool_error(error))
-        problem = MCPError(APPLICATION_ERROR, f"{error.code}: {error.message}", {ERROR_META_KEY: error.to_wire()})
-        retry = (b"retry-after", b"%d" % max(1, round(error.retry_after or 1)))
-        return Written(503, self.problem(request_id, problem).body, (retry,))

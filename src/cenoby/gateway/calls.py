@@ -5,37 +5,24 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from contextvars import ContextVar
 from typing import Any
 
 import anyio
-from mcp.server.context import ServerRequestContext
+from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from cenoby.access.principals import Principal
 from cenoby.colony.invocation import ClientChannel, Invocation, Outcome
 from cenoby.gateway.client_channel import Channel, StatelessChannel, channel_for, input_required
-from cenoby.gateway.errors import OVERLOAD_CODES, RECORD_META_KEY, missing_capability, protocol_error, tool_error
 from cenoby.gateway.names import canonical
+from cenoby.gateway.outcomes import Overload, answer_of
+from cenoby.gateway.request_facts import Context, facts_in, principal_of
 from cenoby.gateway.sealed_state import Asked, StateSeal, asked_by
 from cenoby.gateway.standing import Standing
 from cenoby.kernel.errors import CenobyError
 
-Context = ServerRequestContext[Any, Any]
-
-CALLER: ContextVar[Principal | None] = ContextVar("cenoby_caller", default=None)
-"""Who sent the request being served, for the one SDK hook that is given no context."""
-
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _SETTLE_SECONDS = 5.0
 """A cancelled call may take this long to be recorded before its client's request is let go."""
-
-
-def principal_of(context: Context) -> Principal:
-    """Who sent the request; the application authenticated it before the SDK saw it."""
-    assert context.request is not None, "every request comes over HTTP"
-    principal: Principal = context.request.scope["cenoby.principal"]
-    return principal
 
 
 class Conversation:
@@ -86,9 +73,15 @@ class Calls:
         """
         conversation = self.conversation(context, name, arguments)
         outcome = await self.run(context, canonical(name), arguments, conversation.channel)
-        if outcome.error is None:
-            return success_result(outcome)
-        return conversation.interim(outcome.error) or _error_result(context, outcome.error)
+        if (interim := conversation.interim(outcome.error)) is not None:
+            return interim
+        answer = answer_of(outcome, stateless=context.protocol_version in MODERN_PROTOCOL_VERSIONS)
+        if not isinstance(answer, MCPError):
+            return answer
+        if isinstance(answer, Overload):
+            # The application turns the status of the answer into 503 where the answer has not begun.
+            facts_in(context).overload = answer.headers
+        raise answer
 
     async def run(
         self, context: Context, tool: str, arguments: dict[str, Any], channel: ClientChannel | None = None
@@ -101,11 +94,9 @@ class Calls:
             arguments: plain JSON types.
             channel: the way back to the client while the call is under way.
         """
-        assert context.request is not None, "every request comes over HTTP"
-        invocation = Invocation(
-            tool, arguments, context.request.scope["cenoby.token"], client=channel, causation=traceparent(context.meta)
-        )
-        return await _settled(asyncio.ensure_future(self._standing.run(principal_of(context), tool, invocation)))
+        facts = facts_in(context)
+        invocation = Invocation(tool, arguments, facts.token, client=channel, causation=traceparent(context.meta))
+        return await _settled(asyncio.ensure_future(self._standing.run(facts.principal, tool, invocation)))
 
 
 async def _settled(task: asyncio.Future[Outcome]) -> Outcome:
@@ -118,34 +109,6 @@ async def _settled(task: asyncio.Future[Outcome]) -> Outcome:
         with anyio.move_on_after(_SETTLE_SECONDS, shield=True):
             await asyncio.wait({task})
         raise
-
-
-def success_result(outcome: Outcome) -> dict[str, Any]:
-    """The outcome of a tool that ran, as plain JSON types; structured results also as text, for older clients."""
-    if outcome.blocks is not None:
-        result: dict[str, Any] = {"content": outcome.blocks, "isError": outcome.status == "error"}
-    else:
-        result = {"content": [{"type": "text", "text": outcome.json.decode()}], "isError": False}
-        value: object = outcome.value
-        if isinstance(value, dict):
-            result["structuredContent"] = value
-    if outcome.record is not None:
-        result["_meta"] = {RECORD_META_KEY: outcome.record.id}
-    return result
-
-
-def _error_result(context: Context, error: CenobyError) -> dict[str, Any]:
-    stateless = context.protocol_version in MODERN_PROTOCOL_VERSIONS
-    if error.code == "tool_unknown":
-        raise protocol_error(error)
-    if error.code == "client_feature_missing" and stateless and error.details.get("capability"):
-        raise missing_capability(error.details["capability"])
-    if error.code in OVERLOAD_CODES:
-        # The application turns the status of the answer into 503 where the answer has not begun.
-        assert context.request is not None, "every request comes over HTTP"
-        context.request.scope["cenoby.retry_after"] = error.retry_after or 1.0
-        raise protocol_error(error)
-    return tool_error(error)
 
 
 def traceparent(meta: Mapping[str, Any] | None) -> str:

@@ -39,7 +39,7 @@ class Catalogue:
         self._spelling: Spelling = spelling
         self._page_size = page_size
         self._described: dict[str, tuple[Tool, dict[str, Any] | None]] = {}
-        self._plain: dict[str, tuple[str, Tool]] = {}
+        self._fast_names: dict[str, tuple[str, Tool]] = {}
 
     def list_tools(self, principal: Principal, cursor: str | None) -> dict[str, Any]:
         """One page of the tools that `principal` may call.
@@ -58,7 +58,7 @@ class Catalogue:
 
     def may_call(self, principal: Principal, tool_name: str) -> bool:
         """Whether there is such a tool and the principal's roles allow it."""
-        tool = self._find(tool_name)
+        tool = self._host.find(tool_name)
         return tool is not None and self._roles.allows(principal, tool.says.action)
 
     def header_schema(self, principal: Principal | None, wire_name: str) -> dict[str, Any] | None:
@@ -67,31 +67,28 @@ class Catalogue:
         Only tools that this caller may see are looked at, because the check comes before the pipeline and its answer
         would tell of the others.
         """
-        tool = self._find(canonical(wire_name))
+        tool = self._host.find(canonical(wire_name))
         if principal is None or tool is None or not self._roles.allows(principal, tool.says.action):
             return None
         return tool.input_schema if _mirrors_arguments(tool) else None
 
-    def plain(self, wire_name: str) -> str | None:
-        """The canonical name of a hosted tool none of whose arguments travel as headers; None for any other name."""
-        known = self._plain.get(wire_name)
-        if known is not None and self._host.tool(known[0]) is known[1]:
+    def fast_name(self, wire_name: str) -> str | None:
+        """The canonical name of a tool that the fast path may call: no argument of it travels as a header. Or None."""
+        known = self._fast_names.get(wire_name)
+        if known is not None and self._host.find(known[0]) is known[1]:
             return known[0]
         name = canonical(wire_name)
-        tool = self._find(name)
+        tool = self._host.find(name)
         if tool is None or _mirrors_arguments(tool):
             return None
-        self._plain[wire_name] = name, tool
+        self._fast_names[wire_name] = name, tool
         return name
 
     def waits(self, wire_name: str) -> bool:
         """Whether there is a tool of that name, in either spelling, that mostly waits for news."""
-        known = self._plain.get(wire_name)
-        tool = known[1] if known is not None else self._find(canonical(wire_name))
+        known = self._fast_names.get(wire_name)
+        tool = known[1] if known is not None else self._host.find(canonical(wire_name))
         return tool is not None and tool.says.waits
-
-    def _find(self, name: str) -> Tool | None:
-        return next((tool for tool in self._host.tools if tool.name == name), None)
 
     def _describe(self, tool: Tool) -> dict[str, Any] | None:
         known = self._described.get(tool.name)

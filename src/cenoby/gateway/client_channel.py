@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any, cast, get_args
 
 import mcp_types as types
-from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
@@ -19,9 +18,8 @@ from pydantic import BaseModel, ValidationError
 
 from cenoby.colony.errors import CallInvalid
 from cenoby.gateway.errors import ClientAsked
+from cenoby.gateway.request_facts import Context, facts_in
 from cenoby.kernel.errors import CenobyError
-
-Context = ServerRequestContext[Any, Any]
 
 LOG_LEVELS: tuple[str, ...] = get_args(types.LoggingLevel)
 """Least severe first (RFC 5424)."""
@@ -185,7 +183,7 @@ def channel_for(context: Context, answers: dict[str, Any]) -> Channel:
     if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
         wanted = (context.meta or {}).get(types.LOG_LEVEL_META_KEY)
         return StatelessChannel(context, wanted if wanted in LOG_LEVELS else None, answers)
-    session = context.request.scope.get("cenoby.session") if context.request is not None else None
+    session = facts_in(context).session
     return HandshakeChannel(context, session.log_level if session is not None else "info")
 
 

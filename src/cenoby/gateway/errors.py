@@ -11,13 +11,9 @@ from mcp_types import INVALID_PARAMS, MISSING_REQUIRED_CLIENT_CAPABILITY
 from cenoby.kernel.errors import CenobyError, Refused, Unavailable
 
 ERROR_META_KEY = "cenoby/error"
-RECORD_META_KEY = "cenoby/record"
 
 APPLICATION_ERROR = -32000
 """First code of JSON-RPC's range for errors that the server defines."""
-
-OVERLOAD_CODES = frozenset({"mailbox_full", "store_full", "colony_stopping"})
-"""The colony itself is full: HTTP 503 with Retry-After, so that load balancers and clients back off alike."""
 
 
 class ClientAsked(Refused):
@@ -39,15 +35,6 @@ class GatewayUnavailable(Unavailable):
         "places_full": "The colony serves as many requests or streams as it can; try again after `retry_after` s.",
         "share_full": "This agent holds as many requests or streams as one agent may; end some, or try again.",
         "bodies_full": "The requests under way hold as much memory as they may; try again after `retry_after` seconds.",
-    }
-
-
-def tool_error(error: CenobyError) -> dict[str, Any]:
-    """A refusal or fault as the result of `tools/call`, so that a model can read it and act on it."""
-    return {
-        "content": [{"type": "text", "text": f"{error.code}: {error.message}"}],
-        "isError": True,
-        "_meta": {ERROR_META_KEY: error.to_wire()} | ({RECORD_META_KEY: error.record} if error.record else {}),
     }
 
 

@@ -13,7 +13,6 @@ from mcp.server.streamable_http import REQUEST_CANCELLED
 from mcp.shared.exceptions import MCPError
 from starlette.types import Scope, Send
 
-from cenoby.access.principals import Principal
 from cenoby.colony.invocation import ClientChannel, Invocation, Outcome
 from cenoby.gateway.call_requests import METHOD, RequestReader, SessionCall, StatelessCall, ToolRequest
 from cenoby.gateway.call_results import ResultWriter, Written
@@ -22,6 +21,7 @@ from cenoby.gateway.catalogue import Catalogue
 from cenoby.gateway.client_channel import input_required
 from cenoby.gateway.fast_answer import FastAnswer
 from cenoby.gateway.fast_channel import FastSessionChannel, FastStatelessChannel
+from cenoby.gateway.request_facts import RequestFacts
 from cenoby.gateway.sealed_state import StateSeal, asked_by
 from cenoby.gateway.session import Session
 from cenoby.gateway.standing import Standing
@@ -61,34 +61,26 @@ class FastPath:
             request = self._reader.in_session(headers, len(lines), body) if session.ready else None
         else:
             request = self._reader.stateless(headers, len(lines), body)
-        return request if request is not None and self._catalogue.plain(request.params.name) is not None else None
+        return request if request is not None and self._catalogue.fast_name(request.params.name) is not None else None
 
-    async def serve(
-        self, request: ToolRequest, principal: Principal, token: str, session: Session | None, scope: Scope, send: Send
-    ) -> None:
+    async def serve(self, request: ToolRequest, facts: RequestFacts, send: Send) -> None:
         """Take the call through the pipeline and answer it."""
         if isinstance(request, SessionCall):
-            assert session is not None, "only a request with a session is read as one"
-            await self._serve_session(request, principal, token, session, send)
+            await self._serve_session(request, facts, send)
         else:
-            await self._serve_stateless(request, principal, token, scope, send)
+            await self._serve_stateless(request, facts, send)
 
-    async def _serve_stateless(
-        self, request: StatelessCall, principal: Principal, token: str, scope: Scope, send: Send
-    ) -> None:
+    async def _serve_stateless(self, request: StatelessCall, facts: RequestFacts, send: Send) -> None:
         params, meta = request.params, request.params.meta
         answer = FastAnswer(send)
         channel = FastStatelessChannel(answer, meta.progress_token, meta.log_level, meta.capabilities)
-        connection = scope.get("cenoby.connection")
         try:
-            if connection is not None:
-                # A client that closes its connection cancels its call (revision 2026-07-28).
-                connection.on_lost = _current_task().cancel
-            outcome = await self._run(request, principal, token, channel)
-            if connection is not None:
-                connection.on_lost = None
+            # A client that closes its connection cancels its call (revision 2026-07-28).
+            facts.connection.on_lost = _current_task().cancel
+            outcome = await self._run(request, facts, channel)
+            facts.connection.on_lost = None
             if outcome.error is not None and outcome.error.code == "input_required":
-                asked = asked_by(principal, METHOD, params.name, params.arguments or {})
+                asked = asked_by(facts.principal, METHOD, params.name, params.arguments or {})
                 interim = input_required(outcome.error, self._seal.seal(asked, channel.answers))
                 written = self._stateless.result(request.id, interim)
             else:
@@ -97,15 +89,15 @@ class FastPath:
         finally:
             answer.stop()
 
-    async def _serve_session(
-        self, request: SessionCall, principal: Principal, token: str, session: Session, send: Send
-    ) -> None:
+    async def _serve_session(self, request: SessionCall, facts: RequestFacts, send: Send) -> None:
+        session = facts.session
+        assert session is not None, "only a request with a session is read as one"
         answer = FastAnswer(send, ((b"mcp-session-id", session.id.encode()),))
         channel = FastSessionChannel(answer, request.params.meta.progress_token, session)
         try:
             with session.call(request.id, _current_task()) as cancelled:
                 try:
-                    outcome = await self._run(request, principal, token, channel)
+                    outcome = await self._run(request, facts, channel)
                 except asyncio.CancelledError:
                     if not cancelled():
                         raise
@@ -117,13 +109,13 @@ class FastPath:
         finally:
             answer.stop()
 
-    async def _run(self, request: ToolRequest, principal: Principal, token: str, channel: ClientChannel) -> Outcome:
+    async def _run(self, request: ToolRequest, facts: RequestFacts, channel: ClientChannel) -> Outcome:
         params = request.params
         cause = params.meta.traceparent
         causation = traceparent({"traceparent": cause}) if cause is not None else ""
-        name = self._catalogue.plain(params.name) or params.name
-        invocation = Invocation(name, params.arguments or {}, token, client=channel, causation=causation)
-        return await self._standing.run(principal, params.name, invocation)
+        name = self._catalogue.fast_name(params.name) or params.name
+        invocation = Invocation(name, params.arguments or {}, facts.token, client=channel, causation=causation)
+        return await self._standing.run(facts.principal, params.name, invocation)
 
 
 async def _finish(answer: FastAnswer, written: Written) -> None:

@@ -8,23 +8,21 @@ from __future__ import annotations
 from typing import Any
 
 import mcp_types as types
-from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
 from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY, event_to_notification
 
 from cenoby import __version__
 from cenoby.access.tokens import Identities
-from cenoby.gateway.calls import CALLER, Calls, principal_of
+from cenoby.gateway.calls import Calls
 from cenoby.gateway.catalogue import Catalogue
 from cenoby.gateway.changes import Changes, Feed
 from cenoby.gateway.errors import protocol_error
 from cenoby.gateway.intake import BodyInvalid
 from cenoby.gateway.prompts import Prompts
+from cenoby.gateway.request_facts import CALLER, Context, facts_in, principal_of
 from cenoby.gateway.resources import Resources
 from cenoby.gateway.session import Session
-
-Context = ServerRequestContext[Any, Any]
 
 _MOST_URIS = 256
 """Resources that one client may watch at once."""
@@ -100,7 +98,8 @@ class McpHandlers:
         try:
             with self._identities.hold(principal, lambda _: feed.cut()):
                 await self._acknowledge(context, feed, wanted, meta)
-                _stands_from_now_on(context)
+                # Until now the request was work under way; a stream that only waits has a place of another kind.
+                facts_in(context).place.release()
                 while events := await feed.take():
                     for event in events:
                         notice = event_to_notification(event, meta)
@@ -184,15 +183,9 @@ def _check_uris(count: int) -> None:
         )
 
 
-def _stands_from_now_on(context: Context) -> None:
-    # Until now the request was work under way; a stream that only waits has a place of another kind.
-    assert context.request is not None, "every request comes over HTTP"
-    context.request.scope["cenoby.place"].release()
-
-
 def _session(context: Context) -> Session:
-    assert context.request is not None, "every request comes over HTTP"
-    session: Session = context.request.scope["cenoby.session"]
+    session = facts_in(context).session
+    assert session is not None, "only the handshake revisions have such requests"
     return session
 
 

@@ -10,13 +10,14 @@ from mcp_types import INVALID_PARAMS
 
 from cenoby.access.roles import RoleTable
 from cenoby.colony.host import Host
-from cenoby.colony.invocation import Outcome
 from cenoby.colony.mad import Prompt
 from cenoby.colony.prompts import HostedPrompt
-from cenoby.gateway.calls import Calls, Context, principal_of
+from cenoby.gateway.calls import Calls
 from cenoby.gateway.catalogue import LIST_TTL_MS
-from cenoby.gateway.errors import RECORD_META_KEY, missing_capability, protocol_error
+from cenoby.gateway.errors import missing_capability, protocol_error
+from cenoby.gateway.outcomes import record_meta
 from cenoby.gateway.pages import page
+from cenoby.gateway.request_facts import Context, principal_of
 from cenoby.kernel.errors import CenobyError
 
 _MOST_SUGGESTIONS = 100
@@ -65,7 +66,7 @@ class Prompts:
             return interim
         if outcome.error is not None:
             raise _problem(outcome.error)
-        return {"description": hosted.prompt.description, **outcome.value, **_recorded(outcome)}
+        return {"description": hosted.prompt.description, **outcome.value, **record_meta(outcome)}
 
     async def complete(self, context: Context, name: str, argument: str, text: str) -> dict[str, Any]:
         """Suggestions for an argument of a prompt, by `completion/complete`.
@@ -80,7 +81,7 @@ class Prompts:
         values = outcome.value["values"]
         shown = values[:_MOST_SUGGESTIONS]
         completion = {"values": shown, "total": len(values), "hasMore": len(values) > len(shown)}
-        return {"completion": completion, **_recorded(outcome)}
+        return {"completion": completion, **record_meta(outcome)}
 
     def _find(self, name: str) -> HostedPrompt:
         for hosted in self._host.prompts:
@@ -93,10 +94,6 @@ def _problem(error: CenobyError) -> MCPError:
     if error.code == "client_feature_missing":
         return missing_capability(error.details.get("capability", ""))
     return protocol_error(error)
-
-
-def _recorded(outcome: Outcome) -> dict[str, Any]:
-    return {"_meta": {RECORD_META_KEY: outcome.record.id}} if outcome.record else {}
 
 
 def _described(prompt: Prompt) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from cenoby.gateway.request_facts import FACTS, RequestFacts
 from cenoby.kernel.settings import GatewaySettings
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -86,7 +87,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["cenoby.connection"] = self  # type: ignore[typeddict-unknown-key]
+        self.scope[FACTS] = RequestFacts(self)  # type: ignore[typeddict-unknown-key]
         self._waiting_since = self.loop.time()
         self._in_head, self._head_bytes = True, 0
 

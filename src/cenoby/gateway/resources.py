@@ -14,10 +14,12 @@ from cenoby.access.principals import Principal
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Outcome
 from cenoby.colony.mad import ResourceKind
-from cenoby.gateway.calls import Calls, Context, principal_of
+from cenoby.gateway.calls import Calls
 from cenoby.gateway.catalogue import LIST_TTL_MS, Catalogue
-from cenoby.gateway.errors import RECORD_META_KEY, protocol_error
+from cenoby.gateway.errors import protocol_error
+from cenoby.gateway.outcomes import record_meta
 from cenoby.gateway.pages import page
+from cenoby.gateway.request_facts import Context, principal_of
 
 _VARIABLE = re.compile(r"\{([a-z_]+)\}")
 _LONGEST_URI = 2048
@@ -78,8 +80,8 @@ class Resources:
             return interim
         if outcome.error is not None:
             raise protocol_error(outcome.error, {"uri": uri})
-        result = {"contents": _contents(uri, kind, outcome), "ttlMs": 0, "cacheScope": "private"}
-        return result | ({"_meta": {RECORD_META_KEY: outcome.record.id}} if outcome.record else {})
+        contents = _contents(uri, kind, outcome)
+        return {"contents": contents, "ttlMs": 0, "cacheScope": "private", **record_meta(outcome)}
 
     def _readable(self, principal: Principal) -> list[ResourceKind]:
         return [kind for kind in self._host.resources if self._catalogue.may_call(principal, kind.tool)]

@@ -15,18 +15,19 @@ from mcp.server.lowlevel.server import NotificationOptions, Server
 from mcp.server.runner import serve_connection
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.transport_context import TransportContext
+from mcp_types import INVALID_REQUEST
 from starlette.types import Message, Receive, Scope, Send
 
 from cenoby.access.principals import Principal
 from cenoby.access.tokens import Identities
 from cenoby.gateway.answers import answer, answer_rpc_error
 from cenoby.gateway.changes import Changes, Feed
+from cenoby.gateway.request_facts import facts_of
 from cenoby.gateway.session import Session
 from cenoby.telemetry.logs import get_logger
 
 MAX_SESSIONS = 10_000
 MAX_SESSIONS_PER_AGENT = 1_000
-_INVALID_REQUEST = -32600
 
 _log = get_logger("gateway.sessions")
 
@@ -59,36 +60,37 @@ class Sessions:
         session = self._sessions.get(session_id)
         return session if session is not None and session.belongs_to(principal) else None
 
-    async def serve_request(
-        self, session: Session | None, document: Any, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def serve_request(self, document: Any, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request that names a session; `document` is its body, where it has one."""
+        facts = facts_of(scope)
+        session = facts.session
         if session is None:
-            await answer_rpc_error(send, 404, _INVALID_REQUEST, "Session not found; initialize a new one.")
+            await answer_rpc_error(send, 404, INVALID_REQUEST, "Session not found; initialize a new one.")
             return
         if isinstance(document, dict) and session.take(cast(dict[str, Any], document)):
             await answer(send, 202, b"", b"application/json")
             return
-        scope["cenoby.session"] = session
         if scope["method"] == "GET":
             # It stands open for its own token, which need not be the one that opened the session.
-            with self._identities.hold(scope["cenoby.principal"], lambda _: self._end(session)):
+            with self._identities.hold(facts.principal, lambda _: self._end(session)):
                 await session.transport.handle_request(scope, receive, send)
         else:
             await session.transport.handle_request(scope, receive, send)
         if session.transport.is_terminated:
             await self._discard(session)
 
-    async def serve_opening(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve_opening(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve `initialize`: open a session and keep it if the handshake succeeds."""
+        facts = facts_of(scope)
+        principal = facts.principal
         if len(self._sessions) >= MAX_SESSIONS or self._of(principal) >= MAX_SESSIONS_PER_AGENT:
             retry = [(b"retry-after", b"60")]
-            await answer_rpc_error(send, 503, _INVALID_REQUEST, "Too many open sessions.", headers=retry)
+            await answer_rpc_error(send, 503, INVALID_REQUEST, "Too many open sessions.", headers=retry)
             return
         session = Session(principal, self._changes.open(principal.tenant, ("tools", "prompts", "resources")))
         self._sessions[session.id] = session
         session.hold = self._identities.hold(principal, lambda _: self._end(session))
-        scope["cenoby.session"] = session
+        facts.session = session
         opened = False
         try:
             await self._start(session)

@@ -16,6 +16,8 @@ class Identify:
         self._identities = ports.identities
 
     async def __call__(self, invocation: Invocation) -> None:
+        # A gateway has asked before it let the request in; it is asked here for every way in, and as of now: a call may
+        # have waited for its body while its token was revoked.
         credential = invocation.credential
         invocation.principal = (
             credential if isinstance(credential, Principal) else self._identities.authenticate(credential)
