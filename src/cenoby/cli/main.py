@@ -57,7 +57,8 @@ journal = App(name="journal", help="What happened, who allowed it, and the proof
 journal.command("cenoby.cli.journal:tail", help="Show the newest records, the newest last.")
 journal.command("cenoby.cli.journal:show", help="Show one record with its payload and its place in the chain.")
 journal.command(
-    "cenoby.cli.journal:verify", help="Check the whole chain: in the running colony, or in the file where none runs."
+    "cenoby.cli.journal:verify",
+    help="Check the whole chain: in the running colony, or in the database where none runs.",
 )
 app.command(journal)
 
