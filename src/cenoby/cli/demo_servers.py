@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -36,7 +37,7 @@ class HttpRequest:
     body: bytes
 
 
-class LocalServer:
+class LocalServer(ABC):
     """An HTTP/1.1 server on 127.0.0.1 and a port that the system chooses; use it as an async context manager.
 
     Subclasses answer in `serve`. One that wants to misbehave closes the writer itself. `requests` holds what came in so
@@ -70,9 +71,9 @@ class LocalServer:
         host, port = self._server.sockets[0].getsockname()[:2]
         return f"{host}:{port}"
 
+    @abstractmethod
     async def serve(self, request: HttpRequest, writer: asyncio.StreamWriter) -> None:
         """Write the answer to one request."""
-        raise NotImplementedError
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -204,7 +204,7 @@ class Host:
         return len(self._live)
 
     def mailbox_states(self) -> dict[str, MailboxState]:
-        """The state of each MAD's mailbox, by name."""
+        """The state of each MAD's mailbox, by name; calls that wait for news have one of their own, not shown here."""
         return {name: mailbox.state() for name, mailbox in self._mailboxes.items()}
 
     def find(self, name: str) -> Tool | None:

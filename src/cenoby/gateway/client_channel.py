@@ -7,6 +7,7 @@ tool then runs again from its start and finds every answer given so far, so a to
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, cast, get_args
 
@@ -31,12 +32,12 @@ _CAPABILITY_OF = {
 }
 
 
-class Asking:
+class Asking(ABC):
     """Questions to the client, in either era."""
 
+    @abstractmethod
     def supports(self, capability: str) -> bool:
         """Whether the client declared `elicitation`, `sampling` or `roots`."""
-        raise NotImplementedError
 
     async def ask(self, questions: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         """Answers to several questions at once.
@@ -79,11 +80,13 @@ class Asking:
         answers = await self.ask({key: {"method": method, "params": params}})
         return answers[key]
 
+    @abstractmethod
     def _next_key(self) -> str:
-        raise NotImplementedError
+        """Under which a question of this call is put."""
 
+    @abstractmethod
     async def _put(self, questions: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-        raise NotImplementedError
+        """Answers to questions that the client can answer."""
 
 
 class AnswerBook(Asking):

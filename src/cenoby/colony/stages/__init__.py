@@ -1,4 +1,7 @@
-"""The stages of the pipeline, one file each; `colony/pipeline.py` lists them in order."""
+"""The stages of the pipeline, one file each; `colony/pipeline.py` lists them in order.
+
+Here are their ports; `journalled.py` is no stage, but says for three of them how a call looks in the journal.
+"""
 
 from __future__ import annotations
 
