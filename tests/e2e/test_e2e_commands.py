@@ -92,6 +92,31 @@ def test_a_changed_record_is_found_offline(
     assert "journal_broken" in broken.stderr
 
 
+def test_a_journal_cut_short_is_found_by_a_head_that_was_kept(
+    start_colony: Callable[..., AbstractContextManager[RunningColony]],
+) -> None:
+    """The head that `journal verify` prints is in the chain later, too; in one that was cut short it is not."""
+    with start_colony() as colony:
+        colony.token("ada", "developer")
+        line = next(one for one in colony.cenoby("journal", "verify").stdout.splitlines() if one.startswith("heads"))
+        head = line.split()[1]
+        assert colony.cenoby("journal", "verify", "--head", head).returncode == 0
+        colony.stop()
+    assert colony.cenoby("journal", "verify", "--head", head).returncode == 0
+    with closing(sqlite3.connect(colony.data / "colony.db")) as connection:
+        position = int(head.split(":")[1]) - 1
+        connection.execute("DROP TRIGGER journal_stays")
+        for table in ("journal_payload", "journal"):
+            connection.execute(f"DELETE FROM {table} WHERE position > ?", (position,))
+        connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'journal'", (position,))
+        connection.commit()
+    assert colony.cenoby("journal", "verify").returncode == 0
+    broken = colony.cenoby("journal", "verify", "--head", head, check=False)
+    assert broken.returncode == 1
+    assert "ends before" in broken.stderr
+    assert colony.cenoby("journal", "verify", "--head", "x", check=False).returncode == 2
+
+
 def test_wrong_settings_are_refused_before_anything_starts(tmp_path: Path) -> None:
     """`up` and `config check` name the place and the likely key."""
     file = tmp_path / "cenoby.yaml"

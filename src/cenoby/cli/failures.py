@@ -1,8 +1,17 @@
-"""What ends a command that is neither the colony's answer nor bad input."""
+"""What ends a command that is not the colony's answer."""
 
 from __future__ import annotations
 
-from cenoby.kernel.errors import Fault
+from cenoby.kernel.errors import Fault, InvalidInput
+
+
+class ArgumentsInvalid(InvalidInput):
+    """Arguments that a command cannot make out."""
+
+    codes = {
+        "arguments_unreadable": "The file after the @ is not there, may not be read, or is no text in UTF-8.",
+        "head_invalid": "A head is written node:seq:hash, as `cenoby journal verify` prints it.",
+    }
 
 
 class CommandFailed(Fault):

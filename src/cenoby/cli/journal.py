@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from cenoby.app.data_dir import DataDirUnavailable, find
 from cenoby.cli.colony_client import ColonyClient, connect
-from cenoby.cli.failures import CommandFailed
+from cenoby.cli.failures import ArgumentsInvalid, CommandFailed
 from cenoby.cli.options import Config, Data, Json, Operator, Token
 from cenoby.cli.output import Table, print_fields, print_json, print_line
 from cenoby.cli.settings_source import settings_for
@@ -73,36 +73,52 @@ def show(
 
 def verify(
     *,
+    head: Annotated[
+        list[str] | None,
+        Parameter(help="A head that an earlier check printed, node:seq:hash; may be given again.", negative=""),
+    ] = None,
     data: Data = None,
     config: Config = None,
     token: Token = None,
     operator: Operator = False,
     json: Json = False,
 ) -> None:
-    """Check the whole chain: in the running colony, or in the database where none runs."""
+    """Check the whole chain: in the running colony, or in the database where none runs.
+
+    It prints each chain's head. Keep them where who writes the journal cannot reach, and give them to the next check:
+    a journal that was cut short behind one of them does not hold.
+    """
+    heads = head or []
     settings = settings_for(data, config)
     directory = settings.data
     try:
         find(directory)
     except DataDirUnavailable:
-        found = _verify_store(settings.store, directory)
+        found = _verify_store(settings.store, directory, heads)
     else:
-        found = connect(directory, token, operator=operator).call("mads.grace.verify_journal", timeout=3600)
+        found = connect(directory, token, operator=operator).call(
+            "mads.grace.verify_journal", {"heads": heads}, timeout=3600
+        )
     if json:
         print_json(found)
     else:
-        print_fields(found)
+        heads = [f"{one['node']}:{one['seq']}:{one['hash']}" for one in found["heads"]]
+        print_fields(found | {"heads": " ".join(heads)})
     if not found["ok"]:
         raise CommandFailed("journal_broken", f"The journal does not hold: {found.get('problem')}.")
 
 
-def _verify_store(url: str, data: Path) -> dict[str, Any]:
+def _verify_store(url: str, data: Path, heads: list[str]) -> dict[str, Any]:
     import msgspec
 
     from cenoby.store.connect import engine_for
-    from cenoby.store.journal import verify_file
+    from cenoby.store.journal import head_of, verify_file
 
-    return msgspec.to_builtins(asyncio.run(verify_file(engine_for(url, data))))
+    try:
+        kept = [head_of(head) for head in heads]
+    except ValueError as error:
+        raise ArgumentsInvalid("head_invalid", f"--head: {error}.") from None
+    return msgspec.to_builtins(asyncio.run(verify_file(engine_for(url, data), kept)))
 
 
 class _Reading:

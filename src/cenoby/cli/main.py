@@ -58,7 +58,10 @@ journal.command("cenoby.cli.journal:tail", help="Show the newest records, the ne
 journal.command("cenoby.cli.journal:show", help="Show one record with its payload and its place in the chain.")
 journal.command(
     "cenoby.cli.journal:verify",
-    help="Check the whole chain: in the running colony, or in the database where none runs.",
+    help="""Check the whole chain: in the running colony, or in the database where none runs.
+
+It prints each chain's head. Keep them where who writes the journal cannot reach, and give them to the next check:
+a journal that was cut short behind one of them does not hold.""",
 )
 app.command(journal)
 

@@ -9,11 +9,11 @@ from typing import Annotated, Any, cast
 from cyclopts import Parameter
 
 from cenoby.cli.colony_client import ColonyClient, connect
+from cenoby.cli.failures import ArgumentsInvalid
 from cenoby.cli.options import Config, Data, Json, Operator, Token
 from cenoby.cli.output import print_json, print_table
 from cenoby.cli.settings_source import settings_for
 from cenoby.kernel.codec import CodecError, from_json
-from cenoby.kernel.errors import InvalidInput
 
 _KINDS: dict[type, set[str]] = {
     bool: {"boolean"},
@@ -24,12 +24,6 @@ _KINDS: dict[type, set[str]] = {
     type(None): {"null"},
 }
 """JSON types that a value of a Python type has."""
-
-
-class ArgumentsInvalid(InvalidInput):
-    """Arguments of a tool that the command cannot make out."""
-
-    codes = {"arguments_unreadable": "The file after the @ is not there, may not be read, or is no text in UTF-8."}
 
 
 def tools(
