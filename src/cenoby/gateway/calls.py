@@ -1,4 +1,4 @@
-"""From an MCP request to the pipeline and back: how an outcome becomes the result of `tools/call`."""
+"""From an MCP request that the SDK serves to the pipeline and back."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ class Calls:
             arguments: plain JSON types.
             channel: the way back to the client while the call is under way.
         """
-        facts = facts_in(context)
-        invocation = Invocation(tool, arguments, facts.token, client=channel, causation=traceparent(context.meta))
+        facts, cause = facts_in(context), traceparent((context.meta or {}).get("traceparent"))
+        invocation = Invocation(tool, arguments, facts.token, client=channel, causation=cause)
         return await _settled(asyncio.ensure_future(self._standing.run(facts.principal, tool, invocation)))
 
 
@@ -111,7 +111,6 @@ async def _settled(task: asyncio.Future[Outcome]) -> Outcome:
         raise
 
 
-def traceparent(meta: Mapping[str, Any] | None) -> str:
+def traceparent(value: Any) -> str:
     """The W3C trace context that the client sent in `_meta`, or nothing where it is absent or malformed."""
-    value = meta.get("traceparent") if meta else None
     return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else ""

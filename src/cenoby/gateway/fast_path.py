@@ -15,7 +15,7 @@ from starlette.types import Scope, Send
 
 from cenoby.colony.invocation import ClientChannel, Invocation, Outcome
 from cenoby.gateway.call_requests import METHOD, RequestReader, SessionCall, StatelessCall, ToolRequest
-from cenoby.gateway.call_results import ResultWriter, Written
+from cenoby.gateway.call_results import ResultWriter
 from cenoby.gateway.calls import traceparent
 from cenoby.gateway.catalogue import Catalogue
 from cenoby.gateway.client_channel import input_required
@@ -85,7 +85,7 @@ class FastPath:
                 written = self._stateless.result(request.id, interim)
             else:
                 written = self._stateless.outcome(request.id, outcome)
-            await _finish(answer, written)
+            await answer.finish(*written)
         finally:
             answer.stop()
 
@@ -103,23 +103,18 @@ class FastPath:
                         raise
                     _current_task().uncancel()
                     problem = MCPError(REQUEST_CANCELLED, "Request cancelled")
-                    await _finish(answer, self._handshake.problem(request.id, problem))
+                    await answer.finish(*self._handshake.problem(request.id, problem))
                     return
-            await _finish(answer, self._handshake.outcome(request.id, outcome))
+            await answer.finish(*self._handshake.outcome(request.id, outcome))
         finally:
             answer.stop()
 
     async def _run(self, request: ToolRequest, facts: RequestFacts, channel: ClientChannel) -> Outcome:
         params = request.params
-        cause = params.meta.traceparent
-        causation = traceparent({"traceparent": cause}) if cause is not None else ""
+        causation = traceparent(params.meta.traceparent)
         name = self._catalogue.fast_name(params.name) or params.name
         invocation = Invocation(name, params.arguments or {}, facts.token, client=channel, causation=causation)
         return await self._standing.run(facts.principal, params.name, invocation)
-
-
-async def _finish(answer: FastAnswer, written: Written) -> None:
-    await answer.finish(written.status, written.body, written.headers)
 
 
 def _current_task() -> asyncio.Task[Any]:
