@@ -21,6 +21,9 @@ pytest_plugins = ["tests.stores"]
 
 REQUIRED = set(filter(None, os.environ.get("CENOBY_TEST_REQUIRE", "").split(",")))
 """What this machine must have: `all`, or names of programs and services, e.g. `nats,redis`."""
+# No variable of whoever runs the tests reaches the programs that they start: an unknown one is an error to them.
+for _name in [name for name in os.environ if name.startswith("CENOBY_")]:
+    del os.environ[_name]
 REQUIRE_ALL = "all" in REQUIRED
 SERVICES = {"nats": 4222, "redis": 6379, "postgres": 5432}
 """The services that tests may use, by their port on 127.0.0.1."""
@@ -74,7 +77,7 @@ class RunningColony:
 
     def cenoby(self, *arguments: str, check: bool = True, token: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command against this colony."""
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("CENOBY_")}
+        environment = dict(os.environ)
         command = [sys.executable, "-m", "cenoby.cli.main", *arguments, "--data", str(self.data)]
         done = subprocess.run(
             command,
@@ -105,7 +108,7 @@ def run_colony(data: Path, *, settings: str = "", listen: str = "127.0.0.1:0") -
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(settings)
     log = (data.parent / f"{data.name}.log").open("a")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("CENOBY_")}
+    environment = dict(os.environ)
     command = [sys.executable, "-m", "cenoby.cli.main", "up", "--data", str(data), "--listen", listen]
     process = subprocess.Popen(
         [*command, "--config", str(config)], stdout=subprocess.PIPE, stderr=log, text=True, env=environment

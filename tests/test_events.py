@@ -61,7 +61,7 @@ def test_every_bus_event_in_the_code_is_declared() -> None:
 
 
 async def test_every_event_in_the_journal_is_declared(tmp_path: Path) -> None:
-    """A colony keeps secrets, moves a MAD, makes tokens, erases, and stops: all events that it journals are declared."""
+    """A colony keeps secrets, moves a MAD, makes tokens, erases, stops: all events that it journals are declared."""
     async with open_colony(settings(tmp_path), SystemClock()) as colony:
         for name, arguments in (
             ("turing.set_secret", {"name": "k", "value": "v" * 20, "readers": ["agent:nobody"]}),
