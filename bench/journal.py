@@ -22,6 +22,7 @@ from typing import Any
 
 import uvloop
 
+from cenoby.app.up import settle_garbage_collector
 from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.ids import new_id
 from cenoby.store.connect import engine_for
@@ -125,6 +126,8 @@ def syncs(folder: Path) -> float:
 
 
 def main(as_json: bool) -> int:
+    # As `cenoby up` does it.
+    settle_garbage_collector()
     # The system's temporary directory may be memory; what is measured must be a disk.
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
