@@ -236,6 +236,31 @@ async def test_a_call_within_a_call_goes_before_those_that_wait() -> None:
     assert [await task for task in (holder, outer, waiting)] == ["holder", "outer", "waiting"]
 
 
+async def test_a_task_that_outlives_its_call_waits_like_anybody() -> None:
+    """What a call began beside itself is no part of it once it has ended: its own calls count against the cap."""
+    floor = Floor(1)
+    go, begun = asyncio.Event(), list[asyncio.Task[str]]()
+
+    async def later() -> str:
+        await go.wait()
+        return await (await floor.call("later", mad="b"))
+
+    async def inside() -> None:
+        begun.append(asyncio.create_task(later()))
+
+    outer = await floor.call("outer", inside=inside)
+    await floor.end("outer")
+    assert await outer == "outer"
+    holder = await floor.call("holder", mad="c")
+    go.set()
+    await turns()
+    await turns()
+    assert floor.begun == ["outer", "holder"]
+    await floor.end("holder")
+    await floor.end("later")
+    assert (await holder, await begun[0]) == ("holder", "later")
+
+
 async def test_waiting_calls_are_bounded_in_bytes() -> None:
     """More bytes than may wait are refused with a time to come back; one call that is larger alone may wait."""
     floor = Floor(1, max_bytes=100)

@@ -28,8 +28,6 @@ _AGEING_NS = 2_000_000_000
 _LAST_SECONDS = 2.0
 _MOST_INTERRUPTIONS = 3
 """So often one call makes room; then it runs to its end."""
-_within: ContextVar[bool] = ContextVar("within", default=False)
-"""Whether the present task is at work on a call: what that calls in turn must not wait for the place that it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class MailboxState:
 class _Work:
     """A call at work, in whose task another one may cut it off, or interrupt it to do it again later."""
 
-    __slots__ = ("_before", "_cut", "_interrupted", "_task", "_was_cut_off", "may_yield")
+    __slots__ = ("_before", "_cut", "_interrupted", "_task", "_was_cut_off", "at_work", "may_yield")
 
     def __init__(self, may_yield: bool) -> None:
         task = asyncio.current_task()
@@ -52,6 +50,7 @@ class _Work:
         self._task = task
         self._before = task.cancelling()
         self._cut = self._interrupted = self._was_cut_off = False
+        self.at_work = True
         self.may_yield = may_yield
 
     def cut_off(self) -> None:
@@ -75,6 +74,10 @@ class _Work:
     @property
     def was_cut_off(self) -> bool:
         return self._was_cut_off
+
+
+_within: ContextVar[_Work | None] = ContextVar("within", default=None)
+"""The call at work in the present context: what that calls in turn must not wait for the place that it holds."""
 
 
 @dataclass(eq=False, slots=True)
@@ -136,7 +139,8 @@ class Mailbox:
         """
         since_ns, interruptions = 0, 0
         while True:
-            nested = _within.get()
+            # A task that a call began, and that outlives it, is no part of it any more.
+            nested = (outer := _within.get()) is not None and outer.at_work
             if self._open and self._running < self._concurrency and not self._waiting and self._take(nested):
                 self._running += 1
             else:
@@ -145,7 +149,7 @@ class Mailbox:
             may_yield = again and priority is Priority.BULK and interruptions < _MOST_INTERRUPTIONS
             place = _Work(may_yield)
             self._at_work.add(place)
-            within = _within.set(True)
+            within = _within.set(place)
             try:
                 return await work()
             except asyncio.CancelledError:
@@ -160,6 +164,7 @@ class Mailbox:
             finally:
                 # A tool may have swallowed our cancellation and ended in its own way.
                 place.ours()
+                place.at_work = False
                 _within.reset(within)
                 self._at_work.discard(place)
                 self._leave(nested)
