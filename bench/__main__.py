@@ -5,7 +5,22 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("gateway", "journal", "load", "start", "rogers")
+NAMES = (
+    "gateway",
+    "journal",
+    "load",
+    "start",
+    "rogers",
+    "bus",
+    "workflow",
+    "cache",
+    "monolith",
+    "detectors",
+    "kill",
+    "rule",
+    "policy",
+    "verifier",
+)
 
 
 def main(arguments: list[str]) -> int:

@@ -17,12 +17,14 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from cenoby.app.up import settle_garbage_collector
+from cenoby.app.process import settle_garbage_collector
 from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.ids import new_id
 from cenoby.store.connect import engine_for
@@ -82,21 +84,27 @@ async def appends(store: Engine | Path, writers: int) -> dict[str, float]:
     }
 
 
-def postgres_appends(url: str, writers: int) -> dict[str, float]:
-    """As `appends`, on PostgreSQL."""
+@contextmanager
+def postgres_schema(url: str, name: str = "journal") -> Iterator[str]:
+    """The URL of a schema of its own, gone at the end; one process has one of each name."""
     from cenoby.store.postgres_address import PostgresAddress
     from cenoby.store.postgres_connection import PostgresConnection
 
-    schema = f"cenoby_bench_{os.getpid()}"
+    schema = f"cenoby_bench_{name}_{os.getpid()}"
     admin = PostgresConnection(PostgresAddress(url).options, "")
     admin.connect()
     admin.script(f"CREATE SCHEMA {schema}")
     try:
-        own = f"{url}{'&' if '?' in url else '?'}search_path={schema}"
-        return uvloop.run(appends(engine_for(own, Path()), writers))
+        yield f"{url}{'&' if '?' in url else '?'}search_path={schema}"
     finally:
         admin.script(f"DROP SCHEMA {schema} CASCADE")
         admin.close()
+
+
+def postgres_appends(url: str, writers: int) -> dict[str, float]:
+    """As `appends`, on PostgreSQL."""
+    with postgres_schema(url) as own:
+        return uvloop.run(appends(engine_for(own, Path()), writers))
 
 
 def plain_commits(folder: Path) -> float:

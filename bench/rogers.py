@@ -13,15 +13,15 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
+from bench.figures import Figure
 from cenoby.access.principals import Principal
 from cenoby.app.composition import Colony, open_colony
-from cenoby.app.up import settle_garbage_collector
+from cenoby.app.process import settle_garbage_collector
 from cenoby.colony.invocation import Invocation
 from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.settings import Settings
@@ -41,21 +41,6 @@ PAGES = 200
 
 AGENT = Principal("bench", "default", ("operator",), "agent")
 VIEWER = Viewer("default", "bench", True)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured figure, its bound, and whether larger is better."""
-
-    name: str
-    value: float
-    bound: float
-    unit: str
-    at_least: bool = False
-
-    @property
-    def reached(self) -> bool:
-        return self.value >= self.bound if self.at_least else self.value <= self.bound
 
 
 class Watcher:
@@ -235,8 +220,7 @@ def main(json_output: bool) -> int:
         print(json.dumps({one.name: one.value for one in figures} | beside))
     else:
         for one in figures:
-            target = f"{'at least' if one.at_least else 'at most'} {one.bound:g} {one.unit}"
-            print(f"{one.name:26}{one.value:10.2f} {one.unit:4} {target:18} {'reached' if one.reached else 'MISSED'}")
+            print(one)
         for name, value in beside.items():
-            print(f"{name:26}{value:10.2f}")
+            print(f"{name:26}{value:12.2f}")
     return 0 if all(one.reached for one in figures) else 1

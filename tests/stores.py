@@ -15,9 +15,14 @@ from typing import Any
 
 import pytest
 
+from cenoby.kernel.clock import SystemClock
+from cenoby.kernel.events import Event
+from cenoby.kernel.settings import CacheSettings
 from cenoby.store.connect import engine_for
+from cenoby.store.database import Database
 from cenoby.store.engine import Engine
 from cenoby.store.sqlite_engine import SqliteEngine
+from cenoby.store.table_cache import TableCache
 from tests.conftest import needs_service
 
 ENGINES = ("sqlite", "postgresql")
@@ -109,6 +114,11 @@ def new_store(request: pytest.FixtureRequest) -> MakeStore:
 def store(new_store: MakeStore) -> Engine:
     """A migrated database of its own."""
     return new_store()
+
+
+def cache_of(database: Database, note: Callable[[Event], object] = lambda event: None) -> TableCache:
+    """What keeps a database's tables in memory, looking only when it is told to."""
+    return TableCache(database, SystemClock(), CacheSettings(), note)
 
 
 def everything_in(connection: Any) -> str:

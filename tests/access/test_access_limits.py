@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cenoby.access.limits import LimitExceeded, RateLimits
 from cenoby.kernel.clock import DAY_NS, ManualClock
 from cenoby.kernel.settings import LimitSettings, NamespaceLimit
+from cenoby.store.journal_counts import CallCount
 
 WAITS = st.lists(st.integers(0, 3_000_000_000), min_size=1, max_size=60)
 RATES = st.floats(0.05, 5_000, allow_nan=False)
@@ -140,7 +141,7 @@ def test_a_restart_forgets_no_call_of_the_day(counts: list[tuple[str, str, int]]
     """What the journal counted since midnight is used up already."""
     settings = LimitSettings(calls_per_day=20, namespaces={"marco": NamespaceLimit(calls_per_day=5)})
     limits = RateLimits(settings, ManualClock())
-    limits.seed(counts)
+    limits.seed([CallCount(*count) for count in counts])
     used = sum(calls for agent, _, calls in counts if agent == "ada")
     in_marco = sum(calls for agent, namespace, calls in counts if (agent, namespace) == ("ada", "marco"))
     allowed = sum(admitted(limits, "ada", "marco") for _ in range(25))
@@ -173,3 +174,62 @@ def test_absurdly_slow_rates_do_not_break() -> None:
     """A rate near zero is a very long wait, not an overflow."""
     limits = RateLimits(LimitSettings(calls_per_second=1e-300, burst=1), ManualClock())
     assert [admitted(limits) for _ in range(2)] == [True, False]
+
+
+FETCH = "mads.marco.fetch"
+CALLER = st.tuples(st.sampled_from("ab"), st.sampled_from([FETCH, "mads.marco.read", "mads.rogers.post"]))
+
+
+def taken(limits: RateLimits, agent: str, tool: str, tenant: str = "research") -> bool:
+    try:
+        limits.take(agent, tool.split(".")[1], tool, tenant)
+    except LimitExceeded:
+        return False
+    return True
+
+
+@given(st.lists(CALLER, max_size=40))
+def test_a_call_passes_all_of_its_limits_or_is_counted_by_none(callers: list[tuple[str, str]]) -> None:
+    """Agent, namespace, tool and tenant each have a quota for the day: exactly those calls get through that a plain
+    count of the calls let through so far allows in all four."""
+    settings = LimitSettings(
+        calls_per_day=7,
+        namespaces={"marco": NamespaceLimit(calls_per_day=5)},
+        tools={FETCH: NamespaceLimit(calls_per_day=3)},
+        tenants={"research": NamespaceLimit(calls_per_day=10)},
+    )
+    limits, through = RateLimits(settings, ManualClock()), list[tuple[str, str]]()
+    for agent, tool in callers:
+        own = [name for who, name in through if who == agent]
+        fits = (
+            len(own) < 7
+            and (not tool.startswith("mads.marco.") or sum(one.startswith("mads.marco.") for one in own) < 5)
+            and (tool != FETCH or own.count(FETCH) < 3)
+            and len(through) < 10
+        )
+        assert taken(limits, agent, tool) == fits
+        through += [(agent, tool)] * fits
+
+
+def test_the_rate_of_a_tenant_is_that_of_all_its_agents() -> None:
+    """Two agents share it, agents of other tenants do not feel it, and the refusal names the tenant."""
+    clock = ManualClock()
+    limits = RateLimits(LimitSettings(tenants={"research": NamespaceLimit(calls_per_second=2, burst=2)}), clock)
+    assert [taken(limits, agent, FETCH) for agent in "aba"] == [True, True, False]
+    assert taken(limits, "c", FETCH, "default")
+    with pytest.raises(LimitExceeded, match="tenant 'research'"):
+        limits.take("b", "marco", FETCH, "research")
+    clock.advance(0.5)
+    assert taken(limits, "b", FETCH)
+
+
+def test_quotas_of_tools_and_tenants_outlast_a_restart() -> None:
+    """What the journal counted of this day is used up."""
+    settings = LimitSettings(
+        tools={FETCH: NamespaceLimit(calls_per_day=2)}, tenants={"research": NamespaceLimit(calls_per_day=4)}
+    )
+    limits = RateLimits(settings, ManualClock())
+    limits.seed(
+        [CallCount("a", "marco", 2, FETCH, "research"), CallCount("b", "rogers", 1, "mads.rogers.post", "research")]
+    )
+    assert [taken(limits, "a", tool) for tool in (FETCH, "mads.marco.read", "mads.marco.read")] == [False, True, False]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cenoby.store.migrate import migrate
 
-TABLES = {"agents", "tokens", "approvals", "budgets", "reservations"}
+TABLES = {"agents", "tokens", "approvals", "reservations"}
 
 
 def tables(file: Path) -> set[str]:

@@ -6,26 +6,36 @@ import asyncio
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from late_answers import LateAnswers
 
+from cenoby.access.flags import Flags
 from cenoby.access.holds import Hold
+from cenoby.access.operator_file import ensure_operator
 from cenoby.access.principals import Principal
 from cenoby.access.roles import AccessRefused, RoleTable
 from cenoby.access.tokens import AccessUnauthenticated, Identities, NewToken
-from cenoby.kernel.clock import ManualClock, SystemClock
-from cenoby.store.database import Database
-from tests.stores import everything_in
+from cenoby.kernel.clock import Clock, ManualClock, SystemClock
+from cenoby.kernel.events import Event
+from cenoby.store.database import Database, StoreUnavailable
+from tests.stores import cache_of, everything_in
 
 
 @pytest.fixture
 async def identities(database: Database, clock: ManualClock) -> Identities:
-    loaded = Identities(database, clock, RoleTable())
-    await loaded.load()
-    return loaded
+    return await identities_of(database, clock, RoleTable())
+
+
+async def identities_of(database: Database, clock: Clock, *more: Any, **options: Any) -> Identities:
+    """All agents and tokens of a database, in memory."""
+    cache = cache_of(database)
+    identities = Identities(cache, clock, *more, **options)
+    await cache.warm()
+    return identities
 
 
 def code_of(identities: Identities, token: str) -> str:
@@ -55,7 +65,12 @@ async def test_a_token_names_its_agent(identities: Identities) -> None:
 @settings(deadline=None)
 def test_no_other_text_authenticates(text: str) -> None:
     """Any text that is no token is turned away as missing or unknown, whatever its characters."""
-    identities = Identities(None, ManualClock())  # type: ignore[arg-type]
+    cache = cache_of(None)  # type: ignore[arg-type]
+    identities = Identities(cache, ManualClock())
+    with pytest.raises(StoreUnavailable):
+        identities.authenticate(text or "text")
+    for table in cache._tables.values():
+        table.take({}, 0)
     assert code_of(identities, text) == ("token_unknown" if text else "token_missing")
 
 
@@ -125,7 +140,7 @@ async def test_names_are_plain(identities: Identities, name: str) -> None:
 async def test_nobody_from_outside_takes_the_name_of_a_mad(database: Database, clock: ManualClock) -> None:
     """A token under a MAD's name would carry what is meant for the MAD alone; also for one that is hosted later."""
     hosted = {"turing"}
-    identities = Identities(database, clock, reserved=hosted)
+    identities = await identities_of(database, clock, reserved=hosted)
     assert await refused_code(identities, "turing", "developer") == "agent_invalid"
     hosted.add("gates")
     assert await refused_code(identities, "gates", "developer", kind="mad") == "agent_invalid"
@@ -170,7 +185,7 @@ async def test_the_operator_sees_agents_and_tokens(identities: Identities, clock
 
 async def test_many_tokens_are_remembered_within_bounds(database: Database, clock: ManualClock) -> None:
     """However many tokens are used, what is remembered of them is bounded, and all still work."""
-    identities = Identities(database, clock, remembered=8)
+    identities = await identities_of(database, clock, remembered=8)
     texts = [(await identities.create_token("ada", ["observer"])).text for _ in range(20)]
     for text in texts * 2:
         assert identities.authenticate(text).agent == "ada"
@@ -181,7 +196,7 @@ async def test_a_caller_that_gives_up_leaves_memory_and_store_alike(database: Da
     """Cancelling a change of roles half-way does not leave old roles in memory and new ones in the store."""
     late = LateAnswers(database)
     late.release.set()
-    identities = Identities(late, clock)  # type: ignore[arg-type]
+    identities = await identities_of(late, clock)  # type: ignore[arg-type]
     first = await identities.create_token("ada", ["developer"])
     late.release.clear()
     late.written.clear()
@@ -193,8 +208,7 @@ async def test_a_caller_that_gives_up_leaves_memory_and_store_alike(database: Da
     late.release.set()
     await identities.create_token("bob", ["observer"])
     assert identities.authenticate(first.text).roles == ("observer",)
-    restarted = Identities(database, clock)
-    await restarted.load()
+    restarted = await identities_of(database, clock)
     assert restarted.authenticate(first.text) == identities.authenticate(first.text)
     assert restarted.list_tokens() == identities.list_tokens()
 
@@ -222,7 +236,7 @@ def test_only_live_tokens_ever_authenticate(
     async def play() -> None:
         clock = ManualClock()
         database = await Database.open(fresh_file(), clock=clock)
-        identities = Identities(database, clock)
+        identities = await identities_of(database, clock)
         made: list[tuple[str, str, int | None]] = []
         revoked: set[str] = set()
         for step, value in steps:
@@ -236,8 +250,7 @@ def test_only_live_tokens_ever_authenticate(
             elif step == "wait" and value is not None:
                 clock.advance(value)
             elif step == "restart":
-                identities = Identities(database, clock)
-                await identities.load()
+                identities = await identities_of(database, clock)
             for token_id, text, expires in made:
                 if token_id in revoked:
                     assert code_of(identities, text) == "token_revoked"
@@ -253,22 +266,22 @@ def test_only_live_tokens_ever_authenticate(
 async def test_the_operator_file_holds_the_token_and_nothing_else(identities: Identities, tmp_path: Path) -> None:
     """The file is made with mode 0600, holds a working operator token without a newline, and is then left alone."""
     file = tmp_path / "admin.token"
-    assert await identities.ensure_operator(file)
+    assert await ensure_operator(identities, file)
     text = file.read_text()
     principal = identities.authenticate(text)
     assert (principal.agent, principal.roles, principal.kind) == ("operator", ("operator",), "person")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert sorted(path.name for path in tmp_path.glob("*")) == ["admin.token"]
-    assert not await identities.ensure_operator(file)
+    assert not await ensure_operator(identities, file)
     assert file.read_text() == text
 
 
 async def test_a_readable_operator_file_is_closed_again(identities: Identities, tmp_path: Path) -> None:
     """A mode that lets others read is put right."""
     file = tmp_path / "admin.token"
-    await identities.ensure_operator(file)
+    await ensure_operator(identities, file)
     file.chmod(0o644)
-    assert not await identities.ensure_operator(file)
+    assert not await ensure_operator(identities, file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
@@ -278,7 +291,7 @@ async def test_an_operator_file_that_does_not_work_is_made_anew(
 ) -> None:
     """Whatever happened to the file, a start puts a working token there, and the one before is revoked."""
     file = tmp_path / "admin.token"
-    await identities.ensure_operator(file)
+    await ensure_operator(identities, file)
     before = file.read_text()
     other = await identities.create_token("ada", ["developer"])
     if damage == "missing":
@@ -294,7 +307,7 @@ async def test_an_operator_file_that_does_not_work_is_made_anew(
                 "other agent": other.text.encode(),
             }[damage]
         )
-    assert await identities.ensure_operator(file)
+    assert await ensure_operator(identities, file)
     assert identities.authenticate(file.read_text()).agent == "operator"
     assert code_of(identities, before) == "token_revoked"
     assert identities.authenticate(other.text).agent == "ada"
@@ -304,27 +317,27 @@ async def test_an_operator_without_its_role_gets_it_back(identities: Identities,
     """An operator that was robbed of its role, or made by hand with another, is an operator again after a start."""
     file = tmp_path / "admin.token"
     await identities.create_token("operator", ["observer"])
-    await identities.ensure_operator(file)
+    await ensure_operator(identities, file)
     assert identities.authenticate(file.read_text()).roles == ("operator",)
     await identities.create_token("operator", ["observer"], replace_roles=True)
-    assert await identities.ensure_operator(file)
+    assert await ensure_operator(identities, file)
     assert identities.authenticate(file.read_text()).roles == ("operator",)
 
 
 async def test_extra_operator_tokens_survive_a_new_file(identities: Identities, tmp_path: Path) -> None:
     """Only the token of the file is replaced; others that an operator made go on working."""
     file = tmp_path / "admin.token"
-    await identities.ensure_operator(file)
+    await ensure_operator(identities, file)
     extra = await identities.create_token("operator")
     file.unlink()
-    await identities.ensure_operator(file)
+    await ensure_operator(identities, file)
     assert identities.authenticate(extra.text).agent == "operator"
 
 
 async def test_a_directory_that_is_not_there_is_an_error(identities: Identities, tmp_path: Path) -> None:
     """A file that cannot be written is said so, and leaves nothing beside it."""
     with pytest.raises(OSError):
-        await identities.ensure_operator(tmp_path / "none" / "admin.token")
+        await ensure_operator(identities, tmp_path / "none" / "admin.token")
 
 
 async def test_whoever_holds_something_open_is_told_once_of_what_ends_it(identities: Identities) -> None:
@@ -348,7 +361,7 @@ async def test_whoever_holds_something_open_is_told_once_of_what_ends_it(identit
 
 async def test_a_hold_ends_with_the_time_of_its_token(database: Database) -> None:
     """A token that expires while something stands open under it, or before, ends it by itself."""
-    identities = Identities(database, SystemClock())
+    identities = await identities_of(database, SystemClock())
     told: asyncio.Queue[str] = asyncio.Queue()
     _, text = await identities.create_token("ada", ["observer"], ttl_seconds=0.3)
     principal = identities.authenticate(text)
@@ -356,3 +369,84 @@ async def test_a_hold_ends_with_the_time_of_its_token(database: Database) -> Non
         with identities.hold(principal, lambda problem: told.put_nowait(problem.code)):
             assert await asyncio.wait_for(told.get(), 30) == "token_expired"
     assert told.empty()
+
+
+async def test_another_process_sees_tokens_and_roles_as_they_are(database: Database, clock: ManualClock) -> None:
+    """Made, revoked and given other roles in one process: so in the other after a look, and what stood open there ends.
+
+    A token made in the process that has not looked yet does not bring old roles back.
+    """
+    here, cache = await identities_of(database, clock), cache_of(database)
+    there = Identities(cache, clock)
+    await cache.warm()
+    first, second = await here.create_token("ada", ["developer"]), await here.create_token("ada")
+    assert code_of(there, first.text) == "token_unknown"
+    await cache.refresh()
+    told: list[str] = []
+    there.hold(there.authenticate(first.text), lambda problem: told.append(problem.code))
+    await here.revoke(first.id)
+    await here.create_token("ada", ["observer"], replace_roles=True)
+    third = await there.create_token("ada")
+    assert there.authenticate(third.text).roles == ("observer",)
+    await cache.refresh()
+    assert told in (["token_revoked"], ["roles_changed"])
+    assert code_of(there, first.text) == "token_revoked"
+    assert there.authenticate(second.text).roles == ("observer",)
+    assert await there.revoke(second.id)
+
+
+async def test_a_token_that_is_gone_from_the_database_ends_what_stands_open(
+    database: Database, clock: ManualClock
+) -> None:
+    """The database wins over memory, also where a row was removed by hand."""
+    cache = cache_of(database)
+    identities = Identities(cache, clock)
+    await cache.warm()
+    token = await identities.create_token("ada", ["observer"])
+    told: list[str] = []
+    identities.hold(identities.authenticate(token.text), lambda problem: told.append(problem.code))
+    await database.write(lambda connection: connection.execute("DELETE FROM tokens").rowcount)
+    await cache.reconcile()
+    assert code_of(identities, token.text) == "token_unknown"
+    assert told == ["token_unknown"]
+
+
+async def test_operators_files_of_two_nodes_do_not_end_each_other(
+    identities: Identities, database: Database, clock: ManualClock, tmp_path: Path
+) -> None:
+    """Each process of a colony has a file of its own; making one anew leaves that of the other node alone."""
+    for node in ("n1", "n2", "n2"):
+        (tmp_path / node).unlink(missing_ok=True)
+        assert await ensure_operator(identities, tmp_path / node, node)
+    assert identities.authenticate((tmp_path / "n1").read_text()).agent == "operator"
+    assert len([one for one in identities.list_tokens("operator") if one.revoked_ns is None]) == 2
+    again = cache_of(database)
+    restarted = Identities(again, clock)
+    await again.warm()
+    assert not await ensure_operator(restarted, tmp_path / "n1", "n1")
+
+
+async def test_what_is_in_memory_after_any_change_is_what_is_on_disk(
+    database: Database, clock: ManualClock, tmp_path: Path
+) -> None:
+    """Making an agent an operator again, new roles, revocations: none of it leaves a difference to be found later."""
+    noted: list[Event] = []
+    cache = cache_of(database, noted.append)
+    identities, flags = Identities(cache, clock), Flags(cache, clock)
+    await cache.warm()
+    ola = Principal("ola", "default", ("operator",), "person")
+    for _ in range(2):
+        token = await identities.create_token("ada", ["observer"], ttl_seconds=9)
+        clock.advance(1)
+        await identities.create_token("ada", ["auditor", "observer"], replace_roles=True)
+        await identities.create_token("ada", ["observer"], replace_roles=True)
+        await identities.revoke(token.id)
+        clock.advance(1)
+        await identities.revoke(token.id)
+        await ensure_operator(identities, tmp_path / "admin.token")
+        (tmp_path / "admin.token").unlink()
+        await flags.put("mads.rogers", ola, percentage=5, agents=["a", "b"], reason="r")
+    assert await flags.remove("mads.rogers", ola)
+    assert not await flags.remove("mads.rogers", ola)
+    await cache.reconcile()
+    assert noted == []

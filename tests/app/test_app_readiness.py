@@ -30,6 +30,17 @@ async def test_a_colony_whose_store_refuses_is_not_ready(tmp_path: Path) -> None
             assert await asyncio.to_thread(get, f"{root}/healthz") == (200, b'{"status":"ok"}')
 
 
+async def test_a_colony_with_a_cold_table_is_not_ready(tmp_path: Path) -> None:
+    """/readyz opens only once every table that is kept in memory was read."""
+    settings = Settings(data=tmp_path, listen="127.0.0.1:0", mads=["rogers"])
+    async with open_colony(settings, SystemClock()) as colony, serve_gateway(colony.parts) as url:
+        root, cache = url.removesuffix("/mcp"), colony.parts.cache
+        cache.table("leases", lambda connection: {}, lambda keys: None)
+        assert await asyncio.to_thread(get, f"{root}/readyz") == (503, b'{"status":"store_cold"}')
+        await cache.warm()
+        assert await asyncio.to_thread(get, f"{root}/readyz") == (200, b'{"status":"ready"}')
+
+
 async def test_a_stuck_store_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often somebody asks while the disk hangs, one question waits; when it moves again, all is well."""
     monkeypatch.setattr("cenoby.app.readiness.PATIENCE_SECONDS", 0.05)

@@ -75,6 +75,7 @@ async def test_deliveries_are_recorded() -> None:
         ("handle", "error"), ("handle", "ok"), ("wait", "ok"), ("wait", "ok"),
     ]  # fmt: skip
     assert all(span.duration_ns >= 0 and span.agent == "s" for span in spans)
+    assert len({span.id for span in spans}) == len(spans)
 
 
 async def test_codec_refuses_an_answer_without_plain_form() -> None:

@@ -146,6 +146,27 @@ async def test_positions_increase_though_a_clock_was_set_back(work: WorkQueue, u
     assert found == [(future + 1, first), (future + 2, second)]
 
 
+async def test_workers_are_told_once_until_one_looks(work: WorkQueue, url: str, queue: str) -> None:
+    """A burst names its queue on the channel once, not once for each envelope; after a look the next one does again."""
+    channel = f"{url.rpartition('=')[2]}:0:work:nudge"
+    with redis.Redis.from_url(SHARED) as store, store.pubsub(ignore_subscribe_messages=True) as listener:
+        listener.subscribe(channel)
+        listener.get_message(timeout=5)
+
+        def told() -> int:
+            return len([one for one in iter(lambda: listener.get_message(timeout=0.2), None) if one])
+
+        for number in range(100):
+            await work.put(envelope(queue, number))
+        assert 1 <= told() < 10  # once a second where nobody looks
+        hands = Hands()
+        await work.work(queue, hands, concurrency=200)
+        await until(lambda: len(hands.got) == 100)
+        await work.put(envelope(queue, 100))
+        assert told() >= 1
+        await until(lambda: len(hands.got) == 101)
+
+
 async def test_dead_consumers_are_forgotten(work: WorkQueue, url: str, queue: str) -> None:
     """A closed worker leaves no consumer in the group."""
     await work.put(envelope(queue))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from cenoby.access.principals import Principal
 from cenoby.app.composition import Colony, open_colony
 from cenoby.colony.breaker import Breaker, BreakerView, CircuitState
-from cenoby.colony.errors import CallInvalid, ColonyUnavailable
+from cenoby.colony.errors import CallInvalid, ColonyUnavailable, ToolFault
 from cenoby.colony.invocation import Call, Invocation, Outcome
 from cenoby.colony.mad import Mad
 from cenoby.colony.tool import ToolContent, tool
@@ -133,8 +133,10 @@ class Moody(Mad):
     broken = True
 
     @tool("test:run", effect="reads")
-    async def look(self, call: Call, polite: bool = False) -> ToolContent:
+    async def look(self, call: Call, polite: bool = False, node: str = "") -> ToolContent:
         """Look."""
+        if node:
+            raise ToolFault("node_lost", f"{node} is gone.")
         if polite:
             raise CallInvalid("arguments_invalid", "Not like this.")
         if self.broken:
@@ -180,6 +182,14 @@ async def test_a_mad_that_keeps_failing_is_left_alone(tmp_path: Path) -> None:
         for wanted in ("circuit_open", "circuit_closed"):
             page = await journal.page(JournalQuery(code=wanted, kind="event", limit=10))
             assert len(page.records) == 1, wanted
+
+
+async def test_a_lost_node_does_not_close_its_mad_off(tmp_path: Path) -> None:
+    """The node broke, not the MAD, and another node or its next process serves at once: no circuit opens for that."""
+    async with moody(tmp_path) as (colony, mad):
+        mad.broken = False
+        assert [code(await call(colony, "mads.moody.look", node="blue")) for _ in range(9)] == ["node_lost"] * 9
+        assert code(await call(colony, "mads.moody.look")) == "ok"
 
 
 async def test_a_person_keeps_calls_away_and_cannot_lock_themselves_out(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ async def test_a_caller_that_gives_up_while_its_intent_is_written(tmp_path: Path
     async with colony_with_edgy(tmp_path) as (colony, edgy):
         invocation = Invocation(f"mads.edgy.{what}", {}, ADA)
         task = asyncio.create_task(colony.parts.pipeline.run(invocation))
-        while "budget" not in [stage for stage, _ in invocation.marks]:  # noqa: ASYNC110 - it can only be looked at
+        while "follow" not in [stage for stage, _ in invocation.marks]:  # noqa: ASYNC110 - it can only be looked at
             await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -38,6 +38,11 @@ class Probe(Mad):
         """Say it."""
         return Said(text)
 
+    @tool(action="tool:call", effect="reads")
+    async def tell(self, call: Call) -> Said:
+        """Tell too much."""
+        return Said("write to ada@example.org with ghp_" + "a1B2c3D4e5F6" * 3)
+
     @tool(action="tool:call", effect="writes", sensitive=("text",))
     async def keep(self, call: Call, text: str) -> Said:
         """Keep it."""
@@ -153,8 +158,7 @@ async def test_sensitive_arguments_and_secrets_in_errors_are_not_journalled(tmp_
 async def test_results_are_redacted_on_the_way_out(tmp_path: Path) -> None:
     """A key and an address in a result are blacked out for the caller and in the journal."""
     async with colony_of(tmp_path) as colony:
-        text = "write to ada@example.org with ghp_" + "a1B2c3D4e5F6" * 3
-        outcome = await colony.call(ADA, "mads.probe.say", {"text": text})
+        outcome = await colony.call(ADA, "mads.probe.tell", {})
         assert outcome.redacted == 2
         assert "ada@example.org" not in outcome.json.decode()
         assert "ghp_" not in outcome.json.decode()

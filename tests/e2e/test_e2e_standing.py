@@ -185,8 +185,11 @@ async def test_an_observer_who_watches_as_much_as_it_can_locks_nobody_out(start_
         async with world_of(colony) as world:
             zed, token_id = await world.hire("zed", "observer")
             made = await world.operator.value("mads.rogers.create_conversation", name="watched")
-            watching = [asyncio.create_task(zed.watch(made["id"])) for _ in range(4)]
-            await world.until("open_streams", 4)
+            watching: list[asyncio.Task[Stream]] = []
+            for number in range(4):
+                # One after another: until a request is known for a watch, it holds one of the agent's two places.
+                watching.append(asyncio.create_task(zed.watch(made["id"])))
+                await world.until("open_streams", number + 1)
             refused = await zed.watch(made["id"])
             assert (refused.status, code_of(await refused.next())) == (503, "share_full")
             assert await world.metric("inflight_requests") == 0

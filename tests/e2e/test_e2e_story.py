@@ -146,6 +146,9 @@ async def test_a_secret_by_role_and_both_in_the_journal(colony: RunningColony, d
     seen = {(one["agent"], one["tool"], one["decision"]) for one in records if one["decision"]}
     assert ("ada", "mads.turing.get_secret", "allowed") in seen
     assert ("eve", "mads.turing.get_secret", "refused") in seen
+    filters = ("--tool", "mads.turing.get_secret", "--code", "action_not_allowed")
+    found = colony.cenoby("journal", "tail", *filters, "--json").stdout.splitlines()
+    assert [(one["agent"], one["code"]) for one in map(json.loads, found)] == [("eve", "action_not_allowed")]
     shown = [colony.cenoby("journal", "show", one["id"], "--json").stdout for one in records[-8:]]
     assert shown
     assert value not in "".join(shown)

@@ -14,14 +14,20 @@ import pytest
 from pydantic import Field
 
 from cenoby.access.approvals import Approvals
+from cenoby.access.autonomy_levels import AutonomyLevels
 from cenoby.access.flags import Flags
+from cenoby.access.flows.flows import Flows
+from cenoby.access.kills import Kills
 from cenoby.access.ledger import Ledger
 from cenoby.access.limits import RateLimits
 from cenoby.access.roles import RoleTable
+from cenoby.access.sealing import Seal
 from cenoby.access.tokens import Identities
 from cenoby.app.readiness import Readiness
 from cenoby.bus.memory import MemoryBus
+from cenoby.colony.apis.published import Publications
 from cenoby.colony.breaker import Breakers
+from cenoby.colony.events import ListName, ResourceUpdated, ToolsChanged
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad
@@ -32,6 +38,7 @@ from cenoby.gateway.app import Gateway, GatewayPorts
 from cenoby.gateway.server import serve
 from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.envelope import Envelope
+from cenoby.kernel.events import BusEvent, tag_of
 from cenoby.kernel.ids import new_id
 from cenoby.kernel.settings import Settings
 from cenoby.protection.redact import Redactor
@@ -40,6 +47,7 @@ from cenoby.store.journal import Entry, Journal, RecordRef
 from cenoby.telemetry.metrics import Metrics
 from cenoby.telemetry.recorder import Recorder
 from tests.conformance.fixture_mad import Conformance
+from tests.stores import cache_of
 
 STATELESS = "2026-07-28"
 HANDSHAKE = "2025-11-25"
@@ -130,19 +138,29 @@ class Stand:
         """Journal entries about a tool, oldest first."""
         return [entry for entry in self.journal.entries if entry.tool == tool_name]
 
-    async def changed(self, *lists: str) -> None:
+    async def changed(self, *lists: ListName) -> None:
         """Publish that what is hosted changed."""
-        await self.bus.publish(_envelope("", "main.tools", {"mad": "probe", "lists": list(lists)}))
+        await self.bus.publish(_envelope("", "main.tools", ToolsChanged(mad="probe", lists=lists)))
 
     async def updated(self, uri: str, tenant: str = "default") -> None:
         """Publish that a resource changed."""
-        await self.bus.publish(_envelope(tenant, f"main.{tenant}.resource", {"uri": uri}))
+        await self.bus.publish(_envelope(tenant, f"main.{tenant}.resource", ResourceUpdated(uri=uri)))
 
 
-def _envelope(tenant: str, recipient: str, payload: dict[str, Any]) -> Envelope:
+def _envelope(tenant: str, recipient: str, payload: BusEvent) -> Envelope:
     return Envelope(
-        id=new_id(), tenant=tenant, correlation="", sender="t", recipient=recipient, event="t.v1", payload=payload
+        id=new_id(),
+        tenant=tenant,
+        correlation="",
+        sender="t",
+        recipient=recipient,
+        event=tag_of(payload),
+        payload=payload,
     )
+
+
+async def _key() -> bytes:
+    return bytes(32)
 
 
 @asynccontextmanager
@@ -152,13 +170,18 @@ async def _standing(data: Path, settings: Settings) -> AsyncIterator[Stand]:
         database = await Database.open(data / "colony.db", clock=clock)
         stack.push_async_callback(database.close)
         journal = KeptJournal()
+        # What is recorded with a row, in one transaction, needs a journal that has a database.
+        approvals_journal = Journal(database, node="approvals", clock=clock)
         bus = MemoryBus()
         stack.push_async_callback(bus.close)
         host = Host(bus, settings.colony, settings.mailbox, clock)
         stack.push_async_callback(host.stop)
         roles = RoleTable(settings.roles)
-        identities = Identities(database, clock, roles)
-        await identities.load()
+        identities = Identities(cache := cache_of(database), clock, roles)
+        flags, kills = Flags(cache, clock), Kills(cache, clock)
+        flows = Flows(cache, clock, settings.flows)
+        autonomy = AutonomyLevels(cache, clock, settings.autonomy)
+        await cache.warm()
         tokens = {
             agent: (await identities.create_token(agent, [role])).text
             for agent, role in (("ada", "developer"), ("bob", "developer"), ("olga", "observer"), ("root", "operator"))
@@ -169,20 +192,25 @@ async def _standing(data: Path, settings: Settings) -> AsyncIterator[Stand]:
             journal=cast(Journal, journal),
             identities=identities,
             limits=RateLimits(settings.limits, clock),
-            flags=Flags(database, clock),
+            flags=flags,
+            kills=kills,
+            flows=flows,
+            autonomy=autonomy,
             limit_settings=settings.limits,
             roles=roles,
-            approvals=Approvals(database, clock, settings.approvals),
+            approvals=Approvals(database, approvals_journal, clock, settings.approvals, Seal(_key)),
             ledger=Ledger(database, settings.budgets, clock),
             breakers=Breakers(settings.breaker, clock, lambda view: None),
             redactor=Redactor(settings.redaction),
             metrics=Metrics(),
             recorder=Recorder(1000),
+            publications=Publications([], host, clock, lambda name: None),
         )
         probe = Probe()
         gateway = Gateway(
             GatewayPorts(
                 host=host,
+                publications=ports.publications,
                 pipeline=Pipeline(ports),
                 identities=identities,
                 roles=roles,
@@ -193,6 +221,8 @@ async def _standing(data: Path, settings: Settings) -> AsyncIterator[Stand]:
                 listen_host="127.0.0.1",
                 clock=clock,
                 ready=Readiness(database).problem,
+                oauth=settings.oauth,
+                proof_nonces=settings.tokens.proof_nonces,
             )
         )
         stand = Stand(0, host, bus, journal, gateway, probe, tokens, ports.metrics, ports)

@@ -9,7 +9,8 @@ import json
 import time
 
 import pytest
-from conftest import META, McpHttp, RawClient, Stand, StartStand, parse_answer
+
+from tests.gateway.conftest import META, McpHttp, RawClient, Stand, StartStand, parse_answer
 
 SAY = "mads__probe__say"
 
@@ -299,4 +300,20 @@ async def test_endless_headers_are_cut_off(stand: Stand, mcp: McpHttp) -> None:
     many = b"".join(b"x-%d: 1\r\n" % number for number in range(20_000))
     raw = await RawClient(stand.port).send(head + many)
     assert not raw or parse_answer(raw).status == 431
+    assert await works(mcp)
+
+
+@pytest.mark.parametrize(
+    "line", ["transfer-encoding: identity, chunked", "transfer-encoding: gzip, chunked", "HTTP/2.0"]
+)
+async def test_framing_that_two_readers_see_differently_is_refused(stand: Stand, mcp: McpHttp, line: str) -> None:
+    """Another coding before chunked, and another version: 400, and what follows on the connection is not read."""
+    headers = mcp.headers("tools/call", {"name": SAY}) | {"host": "127.0.0.1"}
+    version, further = (line, "transfer-encoding: chunked") if line.startswith("HTTP") else ("HTTP/1.1", line)
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    body = call_body('{"text": "hidden"}')
+    request = f"POST /mcp {version}\r\n{head}{further}\r\n\r\n{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n"
+    answer = parse_answer(await RawClient(stand.port).send(request * 2))
+    assert answer.status == 400
+    assert not stand.records("mads.probe.say")
     assert await works(mcp)

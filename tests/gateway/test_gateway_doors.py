@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from conftest import McpHttp, RawClient, Stand
 
-from cenoby.gateway.app import bearer_token
+from cenoby.gateway.answers import bearer_token
 from cenoby.gateway.origins import OriginRules
+from tests.gateway.conftest import McpHttp, RawClient, Stand
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ from typing import Any
 import httpx2
 import mcp_types as types
 import pytest
-from conftest import META, McpHttp, Stand
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from cenoby.gateway.fast_path import FastPath
+from tests.gateway.conftest import META, McpHttp, Stand
 
 CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "structured": ("mads.probe.say", {"text": 'é "quoted" \n \u2028'}),

@@ -10,7 +10,6 @@ from typing import Any
 import httpx2
 import mcp_types as types
 import pytest
-from conftest import McpHttp, Stand, StartStand
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
@@ -19,8 +18,10 @@ from cenoby.colony.invocation import ClientChannel
 from cenoby.colony.mad import Mad, Prompt
 from tests.conformance import fixture_mad
 from tests.conftest import RunningColony
+from tests.gateway.conftest import McpHttp, Stand, StartStand
 
 NAME = "test_prompt_with_arguments"
+MAIL = "dora@example.org"
 KEY = "sk-ant-api03-ABCDEFGHIJKLMNOPQRSTUVWXYZ0123"
 REFERENCE = types.PromptReference(type="ref/prompt", name=NAME)
 COMPLETION = {"ref": {"type": "ref/prompt", "name": NAME}, "argument": {"name": "arg1", "value": "par"}}
@@ -61,21 +62,26 @@ async def test_prompts_are_authorised_recorded_and_redacted(
                     await ask()
         async with client_of(colony, colony.token("dora", "developer")) as developer:
             assert NAME in [prompt.name for prompt in (await developer.list_prompts()).prompts]
-            got = await developer.get_prompt(NAME, {"arg1": KEY, "arg2": "b"})
+            got = await developer.get_prompt(NAME, {"arg1": MAIL, "arg2": "b"})
+            with pytest.raises(MCPError, match="rule_violated"):
+                await developer.get_prompt(NAME, {"arg1": KEY, "arg2": "b"})
             completed = await developer.complete(REFERENCE, {"name": "arg1", "value": "par"})
             assert completed.completion.values == ["paris", "park", "party"]
             assert "arg2='b'" in got.model_dump_json()
-            assert KEY not in got.model_dump_json()
+            assert MAIL not in got.model_dump_json()
             assert not [tool.name for tool in (await developer.list_tools()).tools if "/" in tool.name]
         async with client_of(colony, colony.operator_token) as operator:
             names = [f"mads.conformance.prompt/{NAME}", f"mads.conformance.completion/{NAME}"]
             refused, made = await records(operator, "paul"), await records(operator, "dora")
             assert [(record["tool"], record["decision"]) for record in refused] == [(name, "refused") for name in names]
-            assert [(record["tool"], record["status"]) for record in made] == [(name, "ok") for name in names]
+            assert [(record["tool"], record["status"]) for record in made] == [
+                (names[0], "ok"), (names[0], "refused"), (names[1], "ok"),
+            ]  # fmt: skip
+            made = [record for record in made if record["status"] == "ok"]
             assert [record["id"] for record in made] == [
                 (answer.meta or {})["cenoby/record"] for answer in (got, completed)
             ]
-            assert KEY not in json.dumps(made)
+            assert KEY not in json.dumps(made) and MAIL not in json.dumps(made)
 
 
 async def test_prompts_are_limited_as_calls_are(start_stand: StartStand) -> None:

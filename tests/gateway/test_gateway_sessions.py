@@ -8,11 +8,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from conftest import META, McpHttp, Stand, StartStand
-
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad, ResourceKind
 from cenoby.colony.tool import ToolContent, tool
+from tests.gateway.conftest import META, McpHttp, Stand, StartStand
 
 WATCHED = "test://watched-resource"
 

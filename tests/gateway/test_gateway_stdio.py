@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from conftest import HANDSHAKE, META, Stand
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
 from cenoby.gateway.stdio_bridge import bridge
+from tests.gateway.conftest import HANDSHAKE, META, Stand
 
 BRIDGE = (
     "import asyncio, sys; from cenoby.gateway.stdio_bridge import bridge; "

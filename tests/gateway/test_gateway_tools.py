@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import META, Answer, McpHttp, Stand, StartStand
 
 from cenoby.colony.errors import CallInvalid
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad
 from cenoby.colony.tool import tool
 from cenoby.gateway.names import canonical, spelled
+from tests.gateway.conftest import META, Answer, McpHttp, Stand, StartStand
 
 
 @pytest.mark.parametrize("name", ["mads.turing.get_secret", "mads.a.b", "mads.rogers.join"])

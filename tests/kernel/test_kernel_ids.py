@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +41,19 @@ def test_more_ids_than_a_millisecond_counts_stay_in_order() -> None:
     source = IdSource(ManualClock())
     made = [source.new() for _ in range(10_000)]
     assert made == sorted(set(made))
+
+
+def test_threads_that_ask_at_once_get_ids_of_their_own() -> None:
+    """Four threads, switched as often as can be, share a source: no id twice, and each thread's own ids ascend."""
+    source, interval = IdSource(ManualClock()), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            made = list(threads.map(lambda _: [source.new() for _ in range(3_000)], range(4)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert all(ids == sorted(ids) for ids in made)
+    assert len({one for ids in made for one in ids}) == 12_000
 
 
 def test_a_forked_process_makes_other_ids_and_other_bytes() -> None:

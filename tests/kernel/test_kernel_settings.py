@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cenoby.kernel.settings import Settings
 from cenoby.kernel.settings_file import SettingsError, load_settings, settings_schema
 
 
@@ -54,3 +55,11 @@ def test_the_schema_describes_every_key() -> None:
     for name, part in [("Settings", schema), *schema["$defs"].items()]:
         for key, value in part["properties"].items():
             assert value.get("description") or "$ref" in value, f"{name}.{key}"
+
+
+def test_a_process_is_the_first_node_of_its_colony_unless_told() -> None:
+    """Without a name the node is `<colony>-1`; a name is what an identifier in the journal may be."""
+    assert Settings(colony="north").node_name == "north-1"
+    assert Settings(colony="north", node="north-b").node_name == "north-b"
+    with pytest.raises(ValueError, match="node"):
+        Settings(node="a b'; DROP")

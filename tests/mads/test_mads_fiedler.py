@@ -97,13 +97,14 @@ class Stage:
         parsed = tool.parse(to_json(arguments))
         reservation = ""
         if tool.estimate is not None:
-            reservation = await self.ledger.reserve(ADA.agent, ADA.tenant, tool.estimate(parsed))
+            bound = await tool.bound(parsed)
+            reservation = await self.ledger.reserve(ADA.agent, ADA.tenant, bound.micro_usd, tokens=bound.tokens)
         deadline_ns = self.clock.now_ns() + round(tool.says.timeout * 1e9)
         try:
             return await tool.run(Call(invocation, no_journal, Redactor(RedactionSettings()), deadline_ns), **parsed)
         finally:
             if reservation and invocation.spent is not None:
-                await self.ledger.settle(reservation, invocation.spent)
+                await self.ledger.settle(reservation, invocation.spent, invocation.spent_tokens)
 
     async def spent(self) -> int:
         """What the ledger counts against Ada today, micro-US-dollars."""
@@ -226,7 +227,7 @@ async def test_a_lost_answer_costs_the_bound(stage: Stage, server: ScriptedModel
         await stage.call("complete", prompt="hello", stream=True)
     bound = stage.tools["mads.fiedler.complete"].estimate
     assert bound is not None
-    assert await stage.spent() == bound({"prompt": "hello"})
+    assert await stage.spent() == bound({"prompt": "hello"}).micro_usd
     row = (await stage.call("usage")).rows[0]
     assert (row.estimated_calls, row.cost_usd) == (1, await stage.spent() / 1e6)
 

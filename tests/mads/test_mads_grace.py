@@ -14,13 +14,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cenoby.access.approvals import Approvals
+from cenoby.access.autonomy_levels import AutonomyLevels
+from cenoby.access.enrolment import Enrolment
 from cenoby.access.flags import Flags
+from cenoby.access.flows.flows import Flows
+from cenoby.access.kills import Kills
 from cenoby.access.ledger import Ledger
 from cenoby.access.limits import RateLimits
 from cenoby.access.principals import Principal
 from cenoby.access.roles import RoleTable
+from cenoby.access.sealing import Seal
 from cenoby.access.tokens import Identities
+from cenoby.app.event_catalogue import present_form
+from cenoby.app.event_schema import present_shape
+from cenoby.app.networking import one_process
 from cenoby.bus.memory import MemoryBus
+from cenoby.colony.apis.published import Publications
 from cenoby.colony.breaker import Breakers
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Call, Invocation, Outcome
@@ -32,7 +41,8 @@ from cenoby.colony.supervisor import Supervisor
 from cenoby.colony.tool import tool
 from cenoby.kernel.clock import ManualClock, iso_time
 from cenoby.kernel.settings import Settings
-from cenoby.mads.grace import About, Grace
+from cenoby.kernel.settings_approvals import ApprovalSettings
+from cenoby.mads.grace import About, Grace, Nodes
 from cenoby.mads.grace.records import QueryInvalid, time_ns
 from cenoby.protection.redact import Redactor
 from cenoby.store.database import Database
@@ -40,6 +50,7 @@ from cenoby.store.journal import Entry, Journal
 from cenoby.store.outbox import Outbox
 from cenoby.telemetry.metrics import Metrics
 from cenoby.telemetry.recorder import Recorder
+from tests.stores import cache_of
 
 
 @dataclass(frozen=True)
@@ -102,45 +113,63 @@ def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+async def _key() -> bytes:
+    return bytes(32)
+
+
 @pytest.fixture
 async def world(fresh_database: Path, tmp_path: Path) -> AsyncIterator[World]:
-    settings, clock = Settings(), ManualClock()
+    # One operator decides here, and time says no; tests/access looks at pairs of people and at the other time-outs.
+    settings, clock = Settings(approvals=ApprovalSettings(timeout="deny", four_eyes_from="never")), ManualClock()
     database = await Database.open(Path(shutil.copy(fresh_database, tmp_path / "colony.db")), clock=clock)
     journal = Journal(database, node="main-1", clock=clock)
     await journal.start()
     roles = RoleTable({})
     bus = MemoryBus(clock=clock)
+    cache = cache_of(database)
+    host = Host(bus, "main", settings.mailbox, clock)
+    kills, autonomy = Kills(cache, clock), AutonomyLevels(cache, clock, settings.autonomy)
     ports = Ports(
         clock=clock,
-        host=Host(bus, "main", settings.mailbox, clock),
+        host=host,
         journal=journal,
-        identities=Identities(database, clock, roles),
+        identities=Identities(cache, clock, roles),
         limits=RateLimits(settings.limits, clock),
-        flags=Flags(database, clock),
+        flags=Flags(cache, clock),
+        kills=kills,
+        flows=Flows(cache, clock, settings.flows),
+        autonomy=autonomy,
         limit_settings=settings.limits,
         roles=roles,
-        approvals=Approvals(database, clock, settings.approvals),
+        approvals=Approvals(database, journal, clock, settings.approvals, Seal(_key)),
         ledger=Ledger(database, settings.budgets, clock),
         breakers=Breakers(settings.breaker, clock, lambda view: None),
         redactor=Redactor(settings.redaction),
         metrics=Metrics(),
         recorder=Recorder(100),
+        publications=Publications([], host, clock, present_shape),
     )
+    await cache.warm()
     supervisor = Supervisor(ports.host, settings.supervision, clock, lambda change: None)
     grace = Grace(
         about=About("main", "main-1", "1.2.3", clock.now_ns(), lambda: {"landlock": "ABI 4"}),
         host=ports.host,
+        publications=ports.publications,
         journal=journal,
         identities=ports.identities,
         approvals=ports.approvals,
         ledger=ports.ledger,
         breakers=ports.breakers,
         flags=ports.flags,
+        kills=kills,
+        autonomy=autonomy,
         supervisor=supervisor,
         work=OutboxQueue(Outbox(database, clock), clock),
+        nodes=Nodes(Enrolment(database, clock), None, None, lambda: one_process(settings)),
         roles=roles,
         recorder=ports.recorder,
         metrics=ports.metrics,
+        present_form=present_form,
         clock=clock,
     )
     for make in (lambda: grace, Ops):
@@ -165,7 +194,7 @@ async def test_status_shows_what_runs(world: World) -> None:
     )
     assert status["calls"] == {"ok": 1, "refused": 1}
     assert status["protections"] == {"landlock": "ABI 4"}
-    assert {mad["name"]: mad["tools"] for mad in status["mads"]} == {"grace": 28, "ops": 2}
+    assert {mad["name"]: mad["tools"] for mad in status["mads"]} == {"grace": 56, "ops": 2}
     assert next(mad for mad in status["mads"] if mad["name"] == "grace")["running"] == 1
     assert (await world.ports.journal.get(status["journal"]["id"])) is not None
 
@@ -173,7 +202,7 @@ async def test_status_shows_what_runs(world: World) -> None:
 OPERATORS_ONLY = [
     "list_agents", "create_token", "list_tokens", "revoke_token", "approve", "deny", "open_circuit", "close_circuit",
     "pause_mad", "resume_mad", "restart_mad", "kill_mad", "list_dead_letters", "retry_dead_letter",
-    "set_flag", "remove_flag", "erase_payload",
+    "set_flag", "remove_flag", "erase_payload", "show_approval", "revoke_approval",
 ]  # fmt: skip
 READERS = ["list_records", "get_record", "verify_journal", "list_spans", "costs"]
 
@@ -196,6 +225,8 @@ async def test_a_developer_has_no_admin_tools(world: World, name: str) -> None:
         "set_flag": {"flag": "mads.ops", "percentage": 0, "reason": "x"},
         "remove_flag": {"flag": "mads.ops"},
         "deny": {"approval_id": "x"},
+        "show_approval": {"approval_id": "x"},
+        "revoke_approval": {"approval_id": "x"},
         "erase_payload": {"record_id": "x", "reason": "x"},
     }
     assert await world.code("developer", name, arguments.get(name)) == "action_not_allowed"
@@ -426,11 +457,19 @@ async def test_only_tools_that_the_caller_may_use_are_found(world: World) -> Non
         "mads.grace.find_tools",
         "mads.grace.list_circuits",
         "mads.grace.list_flags",
+        "mads.grace.list_kill_switches",
+        "mads.grace.list_autonomy",
+        "mads.grace.list_nodes",
+        "mads.grace.list_apis",
+        "mads.grace.get_api",
+        "mads.grace.get_parked",
+        "mads.grace.cancel_parked",
+        "mads.grace.rotate_token",
         "mads.ops.fetch_weather",
     }
     assert (await world.call("developer", "find_tools", {"query": "deploy release customers"}))["tools"] == []
     everything = (await world.call("operator", "find_tools", {"limit": 100}))["tools"]
-    assert len(everything) == 30
+    assert len(everything) == 58
 
 
 async def test_usage_shows_costs_against_budgets(world: World) -> None:

@@ -21,10 +21,11 @@ async def test_posting_is_announced(world: World) -> None:
     plan = await world.open("ann")
     heard = {kind: await world.listen(f"main.default.{kind}") for kind in ("conversation.*", "mention.*", "resource")}
     (message,) = await world.say("ann", plan, "@marco fetch it, @marco")
-    assert await next_one(heard["conversation.*"]) == message
+    assert await next_one(heard["conversation.*"]) == {"event": "message_posted.v2", "message": message}
     notice = await next_one(heard["mention.*"])
     assert (notice["agent"], notice["conversation"], notice["seq"], notice["sender"]) == ("marco", plan, 1, "ann")
-    assert await next_one(heard["resource"]) == {"uri": f"cenoby://conversations/{plan}"}
+    updated = {"event": "resource_updated.v1", "uri": f"cenoby://conversations/{plan}"}
+    assert await next_one(heard["resource"]) == updated
     assert heard["mention.*"].empty()
 
 
@@ -125,4 +126,4 @@ async def test_a_cancelled_post_is_still_announced(world: World) -> None:
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
-    assert (await next_one(heard))["content"] == "going"
+    assert (await next_one(heard))["message"]["content"] == "going"

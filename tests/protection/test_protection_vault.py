@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cenoby.access.principals import Principal
 from cenoby.kernel.clock import ManualClock
+from cenoby.kernel.events import Event
 from cenoby.protection.vault.keys import key_source
 from cenoby.protection.vault.rule import SecretNotFound
 from cenoby.protection.vault.vault import Vault
@@ -22,12 +22,14 @@ ADA = Principal("ada", "default", ("developer",), "agent")
 EVE = Principal("eve", "other", ("developer",), "agent")
 
 
-async def told(code: str, payload: dict[str, Any]) -> None:
+async def told(event: Event) -> None:
     """The journal is not what is tried here."""
 
 
 async def open_vault(database: Database, folder: Path) -> Vault:
-    return await Vault.open(database, key_source("file", folder, os.environ), clock=ManualClock(), record=told)
+    return await Vault.open(
+        database, key_source("file", folder / "master.key", os.environ), clock=ManualClock(), record=told
+    )
 
 
 @pytest.fixture

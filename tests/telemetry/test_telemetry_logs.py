@@ -143,6 +143,17 @@ def test_any_text_makes_exactly_one_line(fields: dict[str, str], event: str) -> 
     assert len(output.lines()) == 1
 
 
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_no_text_steers_a_terminal(log_format: str) -> None:
+    """Controls, C1 among them, text directions, line separators and tags are written as escapes."""
+    output = Output(log_format=log_format)
+    steering = "\x1b[2J\x9b1m\x7f\x85\u2028\u202e\u2066\U000e0041"
+    get_logger("x").info("told", text=f"before{steering}after")
+    text = output.text()
+    assert "before" in text
+    assert not [sign for sign in steering if not sign.isprintable() and sign in text.replace("\x1b[0m", "")]
+
+
 def test_long_values_are_cut_after_they_were_redacted() -> None:
     """A huge argument costs bounded space, and a secret at the cut is still seen as one."""
     output = Output()

@@ -31,7 +31,7 @@ _tiers: dict[str, RiskTier] = {
         (
             RiskTier.LOW,
             "code:read test:write test:run docs:write vcs:read vcs:branch comms:read comms:internal db:query "
-            "memory:read colony:read approval:read",
+            "memory:read colony:read approval:read token:rotate",
         ),
         (
             RiskTier.MEDIUM,
@@ -41,7 +41,7 @@ _tiers: dict[str, RiskTier] = {
         (
             RiskTier.HIGH,
             "code:delete vcs:push deploy:staging comms:external budget:exceed db:mutate secret:read secret:write "
-            "secret:rotate tool:call approval:decide colony:admin",
+            "secret:rotate tool:call approval:decide colony:admin kill:switch autonomy:raise",
         ),
         (RiskTier.CRITICAL, "deploy:production db:admin org:fire journal:erase"),
     )

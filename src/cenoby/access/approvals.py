@@ -1,63 +1,84 @@
 """Approvals: calls that wait until a person says yes to exactly these arguments.
 
-A request is bound to agent, tool and the digest of the arguments. It is decided once, by another agent than the one
-that asks; a yes lets one call through, and all of it outlasts a restart. There is no approval by time-out.
+A request is bound to agent, tool and the digest of the arguments. It is decided once, by another person than the one
+that asks; a yes lets one call through, and all of it outlasts a restart. Whoever wins the approval runs the call: the
+engine, which keeps the whole call and takes it on when it is approved, or the caller, by calling again unchanged.
 """
 
 from __future__ import annotations
 
 import difflib
-from typing import Any
 
-import msgspec
-
-from cenoby.access import sql
+from cenoby.access import approval_refusals as refusals
+from cenoby.access import approval_sql as sql
 from cenoby.access.actions import RiskTier, known_actions
-from cenoby.access.limits import LimitExceeded
+from cenoby.access.approval_claims import ApprovalClaims, Passed, Wanted
+from cenoby.access.approval_decisions import ApprovalDecisions, Via
+from cenoby.access.approval_grants import ONCE, Scope
+from cenoby.access.approval_sql import Approval, ParkedRow
+from cenoby.access.parked_calls import ApprovalPorts, CallSeal, KeptResult, ParkedCall
+from cenoby.access.parked_flow import ParkedFlow
 from cenoby.access.principals import Principal
-from cenoby.access.roles import AccessRefused
-from cenoby.access.sql import Approval
+from cenoby.access.sealing import Seal
+from cenoby.access.verdicts import Ask
 from cenoby.kernel.clock import Clock
-from cenoby.kernel.ids import new_id
-from cenoby.kernel.settings import ApprovalSettings
+from cenoby.kernel.settings_approvals import ApprovalSettings
 from cenoby.kernel.settings_file import SettingsError
 from cenoby.store.database import Database
 from cenoby.store.engine import Connection
+from cenoby.store.journal import Journal
 
-MAX_PENDING = 100
-"""Undecided requests of one agent; more would bury the person who decides."""
 _RISK = "risk:"
-LONGEST_REASON = 2000
-"""Characters of a decision's reason that are kept."""
 
 
 class Approvals:
     """All requests for approval.
 
     Args:
-        database: where they last.
+        database, journal: where they last, and what is recorded of them.
         clock: decides what has expired.
-        settings: which actions need a person, and for how long a request and an unused yes or no hold.
+        settings: which actions need a person, and how long things hold.
+        seal: closes what must not lie in the open.
+        ports: what else `app` gives.
     """
 
-    def __init__(self, database: Database, clock: Clock, settings: ApprovalSettings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        journal: Journal,
+        clock: Clock,
+        settings: ApprovalSettings,
+        seal: Seal,
+        ports: ApprovalPorts | None = None,
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._seal = CallSeal(seal)
+        self._ports = ports = ports or ApprovalPorts()
         self._required = frozenset(settings.require)
         tiers = [_tier(entry) for entry in settings.require if entry.startswith(_RISK)]
         self._from_tier = min(tiers, default=RiskTier.CRITICAL + 1)
-        self._open_ns = settings.expire_minutes * 60_000_000_000
+        self.flow = ParkedFlow(database, journal, clock, settings, self._seal, ports.news)
+        self._claims = ApprovalClaims(database, journal, clock, settings, self._seal, self.flow, ports)
+        self._decisions = ApprovalDecisions(
+            database, journal, clock, self.flow.workflows, settings, ports.person_of, ports.news
+        )
 
-    def needs(self, action: str, risk: RiskTier) -> bool:
-        """Whether a person must approve: what is required names the action type, its category (`deploy` or `deploy:*`),
-        all (`*`), or a risk tier that it reaches (`risk:high`).
+    def asks(self, action: str, risk: RiskTier) -> Ask | None:
+        """Why the settings want a person to decide, if they do: what is required names the action type, its category
+        (`deploy` or `deploy:*`), all (`*`), or a risk tier that it reaches (`risk:high`).
 
-        Reading and deciding requests never does, or nobody could decide the first one.
+        Reading and deciding requests never does, or nobody could decide the first one; nor does a kill switch, because
+        an emergency waits for nobody.
         """
         category = action.partition(":")[0]
-        if category == "approval":
-            return False
-        return risk >= self._from_tier or not self._required.isdisjoint((action, category, f"{category}:*", "*"))
+        if category in ("approval", "kill"):
+            return None
+        if risk >= self._from_tier:
+            return Ask(f"risk:{risk}", f"the settings ask for every call of risk {risk}")
+        if self._required.isdisjoint((action, category, f"{category}:*", "*")):
+            return None
+        return Ask(f"settings:{action}", f"the settings ask for {action}")
 
     def verify_settings(self) -> None:
         """Pass if everything in `approvals.require` matches a registered action type. Call it once all MADs are loaded:
@@ -75,48 +96,19 @@ class Approvals:
             hint = f"; did you mean {near[0]!r}?" if near else "; use category:action, a category, or *."
             raise SettingsError("settings_invalid", f"approvals.require: {entry!r} is no known action type{hint}")
 
-    async def check(
-        self, principal: Principal, tool: str, action: str, arguments_digest: str, summary: Any, invocation: str
-    ) -> str:
-        """Use up the approval of this very call, or ask for one.
+    async def check(self, wanted: Wanted) -> Passed:
+        """Use up the approval of this very call, find what its run gave back, or park it; raises as
+        `ApprovalClaims.check`."""
+        return await self._claims.check(wanted)
 
-        Args:
-            principal, tool, action: who wants to do what.
-            arguments_digest: SHA-256 of the exact arguments.
-            summary: what a person is shown of them, plain JSON types without secrets.
-            invocation: id of the call that uses the approval up.
-
-        Returns:
-            The id of the approval that was used.
+    def begin_in(self, connection: Connection, approval: str, invocation: str) -> None:
+        """Mark, in the transaction that records the intent of a call, that nobody else may have its approval again.
 
         Raises:
-            AccessRefused: `approval_pending` (with `approval_id` in the details) until somebody decides, and
-                `approval_denied` once they said no, until that lapses.
-            LimitExceeded: `approvals_full`.
-            StoreUnavailable: it could not be made durable; the call does not go through.
+            AccessRefused: `approval_lost`: somebody else has it by now, and nothing is recorded.
         """
-        now_ns = self._clock.now_ns()
-        request = Approval(
-            id=new_id(),
-            tenant=principal.tenant,
-            agent=principal.agent,
-            tool=tool,
-            action=action,
-            digest=arguments_digest,
-            summary=summary,
-            status="pending",
-            created_ns=now_ns,
-            expires_ns=now_ns + self._open_ns,
-        )
-        found = await self._database.write(lambda connection: _claim(connection, request, invocation))
-        if found is None:
-            raise LimitExceeded(
-                "approvals_full",
-                f"{principal.agent!r} has {MAX_PENDING} undecided requests; have some of them decided first.",
-            )
-        if found.status == "approved":
-            return found.id
-        raise _denied(found) if found.status == "denied" else _pending(found)
+        if not sql.begin_use(connection, approval, invocation, self._clock.now_ns()):
+            raise refusals.AccessRefused("approval_lost", f"Another run of this call uses approval {approval}.")
 
     async def give_back(self, invocation: str) -> None:
         """Undo what `check` used up for an invocation that then never ran; nothing happens where it used up none.
@@ -157,101 +149,97 @@ class Approvals:
         Raises:
             AccessRefused: `approval_unknown`.
         """
-        now_ns = self._clock.now_ns()
-        found = await self._database.read(lambda connection: sql.read_approval(connection, tenant, approval_id, now_ns))
-        if found is None:
-            raise _unknown(approval_id)
-        return found
+        return (await self.parked(approval_id, tenant))[0]
 
-    async def decide(self, approval_id: str, approver: Principal, approve: bool, reason: str = "") -> Approval:
+    async def parked(self, approval_id: str, tenant: str) -> tuple[Approval, ParkedRow | None]:
+        """One request as it stands, and what is kept of its call.
+
+        Raises:
+            AccessRefused: `approval_unknown`.
+        """
+        now_ns = self._clock.now_ns()
+
+        def both(connection: Connection) -> tuple[Approval | None, ParkedRow | None]:
+            found = sql.read_approval(connection, tenant, approval_id, now_ns)
+            return found, sql.read_parked(connection, tenant, approval_id)
+
+        request, row = await self._database.read(both)
+        if request is None:
+            raise refusals.unknown(approval_id)
+        return request, row
+
+    async def result(self, row: ParkedRow, *, collect: bool) -> KeptResult | None:
+        """What a parked call gave back; None while it has not ended, and where there is nothing to give or its time is
+        over.
+
+        Args:
+            row: of the call.
+            collect: its caller has it with this, so that the same call made again is another one.
+
+        Raises:
+            AccessRefused: `seal_broken`: it was changed.
+        """
+        if row.result is None:
+            return None
+        kept = await self._seal.open_result(row.approval, row.result)
+        if collect and row.collected_ns is None:
+            now_ns = self._clock.now_ns()
+            await self._database.write(lambda connection: sql.collect_parked(connection, row.approval, now_ns))
+        return kept
+
+    async def context(self, row: ParkedRow) -> ParkedCall | None:
+        """The whole call as it is kept while it waits; None once it has ended.
+
+        Raises:
+            AccessRefused: `seal_broken`: it was changed.
+        """
+        return None if row.context is None else await self._seal.open_call(row.approval, row.context)
+
+    async def decide(
+        self,
+        approval_id: str,
+        approver: Principal,
+        approve: bool,
+        reason: str = "",
+        *,
+        scope: Scope = ONCE,
+        via: Via | None = None,
+    ) -> Approval:
         """Say yes or no, once and for all. Whether the approver may decide at all its roles say (`approval:decide`).
 
         Args:
             approval_id: which request of the approver's tenant.
-            approver: who decides; not the agent that asks.
+            approver: who decides; not who asks.
             approve: yes or no.
             reason: free text for the agent and the record; the first `LONGEST_REASON` characters are kept.
+            scope: for how much more than this call a yes holds.
+            via: the call by which it is decided, for the record.
 
         Returns:
-            The request as decided. A yes must be used, and a no lapses, within the settings' `expire_minutes` from now.
+            The request as decided; still pending where a second person must agree, too. A yes must be used, and a no
+            lapses, within the settings' `expire_minutes` from now.
 
         Raises:
-            AccessRefused: `approval_unknown`, `approval_own`, or `approval_decided` when somebody was quicker or time
-                ran out.
+            AccessRefused: `approval_unknown`, `approval_own`, `approval_seconded`, `approver_not_person`,
+                `approval_scope`, or `approval_decided` when somebody was quicker or time ran out.
             StoreUnavailable: it could not be made durable; nothing is decided.
         """
-        now_ns = self._clock.now_ns()
+        reason = self._ports.clean(reason)
+        return await self._decisions.decide(approval_id, approver, approve, reason, scope, via or Via())
 
-        def work(connection: Connection) -> tuple[Approval | None, bool]:
-            request = sql.read_approval(connection, approver.tenant, approval_id, now_ns)
-            if request is None:
-                return None, False
-            decided = msgspec.structs.replace(
-                request,
-                status="approved" if approve else "denied",
-                decided_by=approver.agent,
-                decided_ns=now_ns,
-                reason=reason[:LONGEST_REASON],
-                expires_ns=now_ns + self._open_ns,
-            )
-            won = sql.decide_approval(connection, decided)
-            return (decided if won else request), won
+    async def cancel(self, approval_id: str, caller: Principal) -> Approval:
+        """Let go of a call of one's own that is parked; it will not run.
 
-        found, won = await self._database.write(work)
-        if found is None:
-            raise _unknown(approval_id)
-        if not won:
-            raise _not_decidable(found, approver)
-        return found
+        Raises:
+            AccessRefused: `approval_unknown`, `approval_decided`.
+        """
+        return await self._decisions.cancel(approval_id, caller)
+
+    async def revoke_grants(self, approval_id: str, by: Principal, via: Via | None = None) -> int:
+        """End what a decision granted beyond its call; how many grants held until now."""
+        return await self._decisions.revoke(approval_id, by, via or Via())
 
 
 def _tier(entry: str) -> int:
     # What is no tier is refused by `verify_settings`; until then it asks for the most.
     return RiskTier.__members__.get(entry.removeprefix(_RISK).upper(), RiskTier.LOW)
-
-
-def _claim(connection: Connection, request: Approval, invocation: str) -> Approval | None:
-    """The open request for the same call, used up if approved; `request` itself if there is none; None if too many."""
-    now_ns = request.created_ns
-    found = sql.open_approval(connection, request.tenant, request.agent, request.tool, request.digest, now_ns)
-    if found is None:
-        if sql.count_pending(connection, request.tenant, now_ns, agent=request.agent) >= MAX_PENDING:
-            return None
-        sql.add_approval(connection, request)
-        return request
-    if found.status == "approved":
-        sql.use_approval(connection, found.id, invocation, now_ns)
-    return found
-
-
-def _pending(request: Approval) -> AccessRefused:
-    return AccessRefused(
-        "approval_pending",
-        f"{request.tool} needs a person's approval ({request.action}): request {request.id} waits for one. Repeat the "
-        "call with exactly these arguments once it is approved.",
-        details={"approval_id": request.id},
-    )
-
-
-def _denied(request: Approval) -> AccessRefused:
-    return AccessRefused(
-        "approval_denied",
-        f"{request.decided_by!r} said no to this call of {request.tool}; the reason is in the details, as data. "
-        "Do something else, or speak with them.",
-        details={"approval_id": request.id, "reason": request.reason},
-    )
-
-
-def _unknown(approval_id: str) -> AccessRefused:
-    return AccessRefused("approval_unknown", f"There is no request {approval_id!r}; list those that are open.")
-
-
-def _not_decidable(request: Approval, approver: Principal) -> AccessRefused:
-    if request.status == "pending" and request.agent == approver.agent:
-        return AccessRefused("approval_own", f"{approver.agent!r} asked for this; another agent must decide it.")
-    by = f" by {request.decided_by!r}" if request.decided_by else ""
-    return AccessRefused(
-        "approval_decided",
-        f"Request {request.id} is {request.status}{by}; nothing was changed.",
-        details={"status": request.status, "decided_by": request.decided_by},
-    )

@@ -14,8 +14,8 @@ import msgspec
 from cenoby.access.principals import Principal
 from cenoby.access.roles import AccessRefused
 from cenoby.kernel.clock import Clock
-from cenoby.store.database import Database
 from cenoby.store.engine import Connection
+from cenoby.store.table_cache import Change, TableCache
 
 
 class Flag(msgspec.Struct, frozen=True):
@@ -47,38 +47,27 @@ class Flags:
     """All flags, in memory; each change is durable before it holds.
 
     Args:
-        database: where they last.
+        cache: keeps them; its table `flags` is ours.
         clock: the time.
     """
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
+    def __init__(self, cache: TableCache, clock: Clock) -> None:
+        self._cache = cache
         self._clock = clock
-        self._flags: dict[tuple[str, str], Flag] = {}
-
-    async def load(self) -> None:
-        """Read them; once, before the first call.
-
-        Raises:
-            StoreUnavailable: they cannot be read.
-        """
-        rows = await self._database.read(lambda connection: connection.execute(_ALL).fetchall())
-        flags = [
-            Flag(tenant, name, percentage, tuple(agents.split()), reason, set_by, set_ns)
-            for tenant, name, percentage, agents, reason, set_by, set_ns in rows
-        ]
-        self._flags = {(flag.tenant, flag.name): flag for flag in flags}
+        self._flags = cache.table("flags", _read, lambda _: None)
 
     def check(self, principal: Principal, mad: str, tool: str) -> None:
         """Pass if tool and MAD are switched on for the caller.
 
         Raises:
             AccessRefused: `tool_switched_off`.
+            StoreUnavailable: store_cold: they were not read yet.
         """
-        if not self._flags:
+        flags = self._flags.all()
+        if not flags:
             return
         for name in (f"mads.{mad}", tool):
-            flag = self._flags.get((principal.tenant, name))
+            flag = flags.get((principal.tenant, name))
             if flag is not None and not flag.on_for(principal.agent):
                 raise AccessRefused(
                     "tool_switched_off",
@@ -88,7 +77,9 @@ class Flags:
 
     def list(self, tenant: str) -> list[Flag]:
         """The flags of a tenant, by name."""
-        return sorted((flag for flag in self._flags.values() if flag.tenant == tenant), key=lambda flag: flag.name)
+        return sorted(
+            (flag for flag in self._flags.all().values() if flag.tenant == tenant), key=lambda flag: flag.name
+        )
 
     async def put(
         self, name: str, principal: Principal, *, percentage: int, agents: Sequence[str], reason: str
@@ -107,9 +98,12 @@ class Flags:
         """
         flag = Flag(principal.tenant, name, percentage, tuple(agents), reason, principal.agent, self._clock.now_ns())
         values = (flag.tenant, name, percentage, " ".join(agents), reason, flag.set_by, flag.set_ns)
-        await self._database.write(lambda connection: _put(connection, values))
-        self._flags[flag.tenant, name] = flag
-        return flag
+
+        def put(connection: Connection) -> tuple[Flag, list[Change]]:
+            connection.execute(_PUT, values)
+            return flag, [(self._flags, {(flag.tenant, name): flag})]
+
+        return await self._cache.write(put)
 
     async def remove(self, name: str, principal: Principal) -> bool:
         """Remove a flag, so that everybody has what it was for; False where there is none.
@@ -117,16 +111,20 @@ class Flags:
         Raises:
             StoreUnavailable: it could not be made durable; it holds on.
         """
-        if (principal.tenant, name) not in self._flags:
-            return False
-        values = (principal.tenant, name)
-        await self._database.write(lambda connection: connection.execute(_REMOVE, values).rowcount)
-        self._flags.pop(values, None)
-        return True
+        key = (principal.tenant, name)
+
+        def remove(connection: Connection) -> tuple[bool, list[Change]]:
+            return connection.execute(_REMOVE, key).rowcount == 1, [(self._flags, {key: None})]
+
+        return await self._cache.write(remove)
 
 
-def _put(connection: Connection, values: tuple[object, ...]) -> None:
-    connection.execute(_PUT, values)
+def _read(connection: Connection) -> dict[tuple[str, str], Flag]:
+    flags = [
+        Flag(tenant, name, percentage, tuple(agents.split()), reason, set_by, set_ns)
+        for tenant, name, percentage, agents, reason, set_by, set_ns in connection.execute(_ALL)
+    ]
+    return {(flag.tenant, flag.name): flag for flag in flags}
 
 
 _ALL = "SELECT tenant, name, percentage, agents, reason, set_by, set_ns FROM flags"

@@ -75,6 +75,10 @@ class Holds:
             if not standing:
                 del self._by_agent[hold.principal.agent]
 
+    def agents(self) -> list[str]:
+        """For whom something stands open."""
+        return list(self._by_agent)
+
     def check(self, agent: str) -> None:
         """Look at what stands open for an agent of which something changed."""
         for hold in tuple(self._by_agent.get(agent, ())):

@@ -1,29 +1,28 @@
-"""The one ledger of budgets: money is reserved before a call and settled after it, per agent and UTC day.
+"""The one ledger of budgets: money and tokens are reserved before a call and settled after it.
 
-A reservation is one conditional UPDATE in the store, so no interleaving of callers and no crash can promise more than
-the limit. What was reserved and never settled, because the process died, stays counted as spent on its day.
+A call is charged to several accounts at once (`access/budget_accounts.py`), to all or to none: a reservation is one
+transaction of conditional UPDATEs in the store, so no interleaving of callers and no crash can promise more than any of
+the limits. What was reserved and never settled, because the process died, stays counted as spent.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from cenoby.access import sql
+from cenoby.access import budget_sql
+from cenoby.access.budget_accounts import Account, BudgetTable, Cost, Part, Payer
 from cenoby.access.limits import LimitExceeded
 from cenoby.access.roles import AccessRefused
 from cenoby.access.sql import Usage
 from cenoby.kernel.clock import DAY_NS, Clock
 from cenoby.kernel.ids import new_id
-from cenoby.kernel.settings import BudgetSettings
+from cenoby.kernel.settings_budgets import BudgetSettings
 from cenoby.store.database import Database
 from cenoby.store.engine import Connection
 
-_LARGEST = 10**18
-"""Micro-US-dollars; a limit above, or an infinite one, is as good as none, and sums still fit 64 bits."""
-
 
 class Ledger:
-    """Budgets in micro-US-dollars.
+    """Budgets in micro-US-dollars and in tokens.
 
     Args:
         database: where they last.
@@ -33,20 +32,22 @@ class Ledger:
 
     def __init__(self, database: Database, budgets: BudgetSettings, clock: Clock) -> None:
         self._database = database
-        self._budgets = budgets
+        self._table = BudgetTable(budgets)
         self._clock = clock
         self._abandoned: set[str] = set()
 
     def limit(self, agent: str) -> int:
         """What an agent may spend on one UTC day, micro-US-dollars."""
-        return round(min(self._budgets.agents.get(agent, self._budgets.usd_per_day) * 1_000_000, _LARGEST))
+        return self._table.limit(agent)
 
-    async def reserve(self, agent: str, tenant: str, micro_usd: int) -> str:
-        """Set money aside for one call; durable when it returns.
+    async def reserve(
+        self, agent: str, tenant: str, micro_usd: int, *, tokens: int = 0, mad: str = "", task: str = ""
+    ) -> str:
+        """Set money and tokens aside for one call; durable when it returns.
 
         Args:
-            agent, tenant: who pays.
-            micro_usd: the most that the call can cost, not negative.
+            agent, tenant, mad, task: who and what pays; see `Payer`.
+            micro_usd, tokens: the most that the call can cost, not negative.
 
         Returns:
             The reservation's id, for `settle`.
@@ -55,45 +56,76 @@ class Ledger:
             LimitExceeded: `budget_exhausted`; with `retry_after` where the next day's budget would cover the call.
             StoreUnavailable: it could not be made durable; nothing is reserved.
         """
-        if micro_usd < 0:
+        if micro_usd < 0 or tokens < 0:
             raise ValueError("a reservation is not negative")
-        limit, now_ns, reservation = self.limit(agent), self._clock.now_ns(), new_id()
-        if micro_usd > limit:
-            raise _exhausted(agent, micro_usd, limit, None)
-        abandoned = tuple(self._abandoned)
+        payer, cost = Payer(agent, tenant, mad, task), Cost(micro_usd, tokens)
+        parts, now_ns = self._table.parts(payer, cost), self._clock.now_ns()
+        for part in parts:
+            if part.amount > part.limit:
+                raise _exhausted(part, None)
+        return await self._reserve(payer, cost, parts, now_ns)
 
-        def work(connection: Connection) -> bool:
+    async def _reserve(self, payer: Payer, cost: Cost, parts: list[Part], now_ns: int) -> str:
+        reservation, abandoned = new_id(), tuple(self._abandoned)
+
+        def work(connection: Connection) -> None:
             for earlier in abandoned:
-                sql.settle_budget(connection, earlier, 0, now_ns)
-            return sql.hold_budget(connection, reservation, agent, tenant, micro_usd, limit, now_ns)
+                budget_sql.settle(connection, earlier, 0, 0, now_ns)
+            if (short := budget_sql.hold(connection, parts, now_ns // DAY_NS)) is not None:
+                # Raised in here, so that what the accounts before it hold is undone.
+                raise _exhausted(short, _until_tomorrow(short, now_ns))
+            budget_sql.add_reservation(connection, reservation, payer, cost, parts, now_ns)
 
         try:
-            held = await self._database.write(work)
+            await self._database.write(work)
         except asyncio.CancelledError:
             # The write may still come to pass, and nobody will ever settle it: the next one gives the money back.
             self._abandoned.add(reservation)
             raise
         self._abandoned.difference_update(abandoned)
-        if not held:
-            raise _exhausted(agent, micro_usd, limit, (DAY_NS - now_ns % DAY_NS) / 1e9)
         return reservation
 
-    async def settle(self, reservation: str, spent_micro_usd: int) -> None:
+    async def settle(self, reservation: str, spent_micro_usd: int, spent_tokens: int | None = None) -> None:
         """Say what a call really cost; the rest of its reservation is free again. Only the first time counts.
 
-        More than was reserved is recorded as it is, because it is gone; the agent then gets so much less that day.
+        More than was reserved is recorded as it is, because it is gone; its accounts then get so much less.
+
+        Args:
+            reservation: from `reserve`.
+            spent_micro_usd: what it cost.
+            spent_tokens: None means as many as were reserved.
 
         Raises:
             AccessRefused: `reservation_unknown`.
             StoreUnavailable: it could not be made durable; the whole reservation stays counted as spent.
         """
-        if spent_micro_usd < 0:
+        if spent_micro_usd < 0 or (spent_tokens or 0) < 0:
             raise ValueError("what was spent is not negative")
         now_ns = self._clock.now_ns()
         if not await self._database.write(
-            lambda connection: sql.settle_budget(connection, reservation, spent_micro_usd, now_ns)
+            lambda connection: budget_sql.settle(connection, reservation, spent_micro_usd, spent_tokens, now_ns)
         ):
             raise AccessRefused("reservation_unknown", f"There is no reservation {reservation!r} to settle.")
+
+    def let_stand(self, reservation: str) -> None:
+        """Count all that was reserved as spent; in the store it does until it is settled."""
+        del reservation
+
+    async def charge(self, payer: Payer, cost: Cost) -> None:
+        """Count what a call spent for which nothing was reserved; its accounts get so much less, down to nothing.
+
+        Raises:
+            StoreUnavailable: it could not be made durable.
+        """
+        if cost.micro_usd < 0 or cost.tokens < 0:
+            raise ValueError("what was spent is not negative")
+        parts, day = self._table.parts(payer, cost), self._clock.now_ns() // DAY_NS
+        await self._database.write(lambda connection: budget_sql.charge(connection, parts, day))
+
+    async def standing(self, account: Account) -> tuple[int, int]:
+        """(held, spent) of one account, of today where it is one of a day; in its unit."""
+        day = self._clock.now_ns() // DAY_NS
+        return await self._database.read(lambda connection: budget_sql.read_account(connection, account, day))
 
     async def usage(self, tenant: str, *, agent: str | None = None, days: int = 1) -> list[Usage]:
         """What was held and spent, newest day first.
@@ -104,16 +136,31 @@ class Ledger:
             days: how many UTC days, today included.
         """
         first_day = self._clock.now_ns() // DAY_NS - days + 1
-        rows = await self._database.read(lambda connection: sql.read_budgets(connection, tenant, agent, first_day))
+        rows = await self._database.read(
+            lambda connection: budget_sql.read_accounts(connection, tenant, agent, first_day)
+        )
         return [Usage(name, owner, day, held, spent, self.limit(name)) for name, owner, day, held, spent in rows]
 
 
-def _exhausted(agent: str, micro_usd: int, limit: int, retry_after: float | None) -> LimitExceeded:
-    remedy = "it never fits; ask for less" if retry_after is None else "ask for less, wait for the next UTC day"
+def _until_tomorrow(part: Part, now_ns: int) -> float | None:
+    return None if part.account.kind == "task" else (DAY_NS - now_ns % DAY_NS) / 1e9
+
+
+def _exhausted(part: Part, retry_after: float | None) -> LimitExceeded:
+    if part.account.kind == "task":
+        which, remedy = "budget", "ask for less, begin another task"
+    elif retry_after is None:
+        which, remedy = "budget for a day", "it never fits; ask for less"
+    else:
+        which, remedy = "today's budget", "ask for less, wait for the next UTC day"
     return LimitExceeded(
         "budget_exhausted",
-        f"The call may cost {micro_usd / 1e6:.6f} USD, and today's budget of {agent!r} ({limit / 1e6:.6f} USD) does "
+        f"The call may cost {_shown(part, part.amount)}, and {which} of {part.words} ({_shown(part, part.limit)}) does "
         f"not cover that: {remedy}, or have an operator raise it under `budgets` in the settings.",
         retry_after=retry_after,
-        details={"micro_usd": micro_usd, "limit_micro_usd": limit},
+        details={part.account.unit: part.amount, f"limit_{part.account.unit}": part.limit, "account": part.words},
     )
+
+
+def _shown(part: Part, amount: int) -> str:
+    return f"{amount} tokens" if part.account.unit == "tokens" else f"{amount / 1e6:.6f} USD"

@@ -8,14 +8,15 @@ from typing import Literal
 
 import msgspec
 
-from cenoby.access.principals import Kind
-from cenoby.access.sql import Agent, Token
+from cenoby.access.identity_sql import Agent, Token
+from cenoby.access.principals import Autonomy, Kind, Seniority
 
 
 class AgentInfo(msgspec.Struct, frozen=True):
     """An agent as the operator sees it. Times are Unix nanoseconds.
 
     Attributes:
+        department, seniority, autonomy, parent, reason: as `Agent` has them.
         live_tokens: tokens that authenticate now.
         last_expiry_ns: when the last of them expires; None where one never does, or there is none.
     """
@@ -27,6 +28,11 @@ class AgentInfo(msgspec.Struct, frozen=True):
     created_ns: int
     live_tokens: int
     last_expiry_ns: int | None
+    department: str = ""
+    seniority: Seniority = ""
+    autonomy: Autonomy = ""
+    parent: str = ""
+    reason: str = ""
 
 
 class TokenInfo(msgspec.Struct, frozen=True):
@@ -37,6 +43,8 @@ class TokenInfo(msgspec.Struct, frozen=True):
     created_ns: int
     expires_ns: int | None
     revoked_ns: int | None
+    bound_to: str = ""
+    successor: str = ""
 
 
 def token_state(token: Token | TokenInfo, now_ns: int) -> Literal["live", "revoked", "expired"]:
@@ -57,7 +65,9 @@ def agent_infos(agents: Iterable[Agent], tokens: Iterable[Token], now_ns: int) -
 
 def token_info(token: Token) -> TokenInfo:
     """What may be shown of a token."""
-    return TokenInfo(token.id, token.agent, token.created_ns, token.expires_ns, token.revoked_ns)
+    return TokenInfo(
+        token.id, token.agent, token.created_ns, token.expires_ns, token.revoked_ns, token.bound_to, token.successor
+    )
 
 
 def _agent_info(agent: Agent, expiries: list[int | None]) -> AgentInfo:
@@ -70,4 +80,9 @@ def _agent_info(agent: Agent, expiries: list[int | None]) -> AgentInfo:
         created_ns=agent.created_ns,
         live_tokens=len(expiries),
         last_expiry_ns=max(known) if known and len(known) == len(expiries) else None,
+        department=agent.department,
+        seniority=agent.seniority,
+        autonomy=agent.autonomy,
+        parent=agent.parent,
+        reason=agent.reason,
     )

@@ -1,51 +1,43 @@
 """Who agents are: their names and roles, and the tokens by which they are known.
 
 A token's text is shown once, when it is made; only its SHA-256 is kept (a token is 32 random bytes, so a slow password
-hash would add nothing). All agents and tokens are in memory after `load`; a change is durable before it is seen there,
-except that a revocation takes effect at once.
+hash would add nothing). All agents and tokens are kept in memory (`store/table_cache.py`); a change is durable before
+it is seen there, except that a revocation takes effect at once in the process that was asked for it. Other processes of
+the colony see a change within `cache.follow` seconds.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Container, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Collection, Container, Iterable
 from typing import NamedTuple
 
 import msgspec
 
-from cenoby.access import sql
+from cenoby.access import identity_sql as sql
+from cenoby.access.blocked import Blocks
+from cenoby.access.errors import AccessUnauthenticated
 from cenoby.access.holds import Hold, Holds, Lapsed
-from cenoby.access.principals import Kind, Principal
+from cenoby.access.identity_sql import Agent, Token
+from cenoby.access.kills import Kills
+from cenoby.access.oauth import PREFIX as FOREIGN
+from cenoby.access.oauth import ForeignTokens, parts_of
+from cenoby.access.principals import Credential, Kind, Principal
+from cenoby.access.proofs import check_binding
+from cenoby.access.registration import Registration, Wish
 from cenoby.access.roles import AccessRefused, RoleTable
 from cenoby.access.roster import AgentInfo, TokenInfo, agent_infos, token_info, token_state
-from cenoby.access.sql import Agent, Token
 from cenoby.kernel.clock import Clock
-from cenoby.kernel.envelope import DEFAULT_TENANT
-from cenoby.kernel.errors import CenobyError, Unauthenticated
+from cenoby.kernel.errors import CenobyError
 from cenoby.kernel.ids import new_id
-from cenoby.store.database import Database
-from cenoby.store.private_file import read_private, write_private
+from cenoby.store.engine import Connection
+from cenoby.store.table_cache import Change, TableCache
 
-OPERATOR = "operator"
-_OPERATOR_FILE = "operator file"
 _PREFIX = "cby_"
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 _LONGEST_TTL = 100 * 365 * 86_400
-
-
-class AccessUnauthenticated(Unauthenticated):
-    """The caller is nobody we know."""
-
-    codes = {
-        "token_missing": "The call carries no token; send `Authorization: Bearer <token>`.",
-        "token_unknown": "No agent has this token; have an operator make one with `cenoby token create`.",
-        "token_expired": "The token's time is over; have an operator make a new one.",
-        "token_revoked": "The token was revoked; have an operator make a new one.",
-    }
 
 
 class NewToken(NamedTuple):
@@ -59,48 +51,54 @@ class Identities:
     """All agents and tokens of the colony.
 
     Args:
-        database: where they last.
+        cache: keeps them; its tables `agents` and `tokens` are ours.
         clock: decides what has expired.
         roles: the roles in force; with it, a token for a role that does not exist is refused when it is made.
         reserved: names that no agent from outside gets, because a hosted MAD acts under them; asked at every new agent.
+        kills: who is stopped is refused like one whose token is over, also by what stands open already.
         remembered: how many token texts are kept in memory, so that a token in use is not hashed for every call.
     """
 
     def __init__(
         self,
-        database: Database,
+        cache: TableCache,
         clock: Clock,
         roles: RoleTable | None = None,
         *,
         reserved: Container[str] = (),
-        remembered: int = 4096,
+        kills: Kills | None = None,
+        remembered: int = 16_384,
     ) -> None:
-        self._database = database
+        self._cache = cache
         self._clock = clock
-        self._roles = roles
-        self._reserved = reserved
+        self._registration = Registration(clock, roles, reserved)
         self._remembered = remembered
-        self._agents: dict[str, Agent] = {}
-        self._tokens: dict[str, Token] = {}
+        self._agents = cache.table("agents", sql.read_agents, self._agents_changed)
+        self._tokens = cache.table("tokens", sql.read_tokens, self._tokens_changed)
+        self.blocks = Blocks(cache, clock)
+        """Whom of those that others vouch for nobody lets in."""
+        self.blocks.changed = self._blocked_changed
+        self.foreign: ForeignTokens | None = None
+        """What other authorities vouch for, where the settings name any."""
+        self.ends = 0
+        """Grows whenever a token may have been revoked; who remembers it knows whether to ask `ended`."""
         self._by_sha256: dict[str, str] = {}
-        self._recent: dict[str, tuple[Principal, int | None]] = {}
-        self._changing = asyncio.Lock()
+        self._revoking: set[str] = set()
+        """Tokens whose revocation was asked for, and may not be on disk."""
+        self._recent: dict[Credential, tuple[Principal, int | None]] = {}
         self._holds = Holds(self._problem, self._seconds_left)
+        self._kills = kills
+        if kills is not None:
+            kills.listen(self._kills_changed)
 
-    async def load(self) -> None:
-        """Read all agents and tokens; once, before the first call."""
-        agents = await self._database.read(sql.read_agents)
-        tokens = await self._database.read(sql.read_tokens)
-        self._agents = {agent.name: agent for agent in agents}
-        self._tokens = {token.id: token for token in tokens}
-        self._by_sha256 = {token.sha256: token.id for token in tokens}
-        self._recent.clear()
-
-    def authenticate(self, token: str) -> Principal:
-        """The principal behind a token's text.
+    def authenticate(self, token: Credential) -> Principal:
+        """The principal behind a token's text, or behind that and the key that its sender proved to have.
 
         Raises:
-            AccessUnauthenticated: `token_missing`, `token_unknown`, `token_expired` or `token_revoked`.
+            AccessUnauthenticated: `token_missing`, `token_unknown`, `token_expired`, `token_revoked`, `token_bound`
+                or `proof_invalid`.
+            AccessRefused: killed.
+            StoreUnavailable: store_cold: the tokens were not read yet.
         """
         try:
             principal, expires_ns = self._recent[token]
@@ -109,6 +107,16 @@ class Identities:
         if expires_ns is None or self._clock.now_ns() < expires_ns:
             return principal
         return self._identify(token)
+
+    def ended(self, principal: Principal) -> AccessUnauthenticated | None:
+        """Why a principal that was let in may not be answered any more: its token was revoked. An expiry is none."""
+        if principal.token_id.startswith(FOREIGN):
+            problem = self._problem(principal)
+            return problem if isinstance(problem, AccessUnauthenticated) and problem.code == "token_revoked" else None
+        token = self._tokens.all().get(principal.token_id)
+        if token is None or (token.revoked_ns is None and token.id not in self._revoking):
+            return None
+        return self._lapsed(token)
 
     def hold(self, principal: Principal, lapsed: Lapsed) -> Hold:
         """Have `lapsed` called once the principal's token is revoked or expires, or its agent's roles change.
@@ -133,34 +141,107 @@ class Identities:
         kind: Kind | None = None,
         ttl_seconds: float | None = None,
         replace_roles: bool = False,
+        bound_to: str = "",
+    ) -> NewToken:
+        """Make a token, and register its agent with it where the agent is new: `issue` with the usual properties."""
+        wish = Wish(name=agent, roles=tuple(sorted(set(roles))), tenant=tenant, kind=kind, replace=replace_roles)
+        return await self.issue(wish, ttl_seconds=ttl_seconds, bound_to=bound_to)
+
+    async def issue(
+        self, wish: Wish, *, ttl_seconds: float | None = None, bound_to: str = "", purpose: str = ""
     ) -> NewToken:
         """Make a token, and register its agent with it where the agent is new.
 
         Roles belong to the agent, not to the token. For an agent that exists, name the roles it has, or none; other
-        roles are taken over only with `replace_roles`, and then hold for all of its tokens at once.
+        roles are taken over only with `replace`, and then hold for all of its tokens at once.
 
         Args:
-            agent: its name: lower-case letters, digits, `-`, `_`; at most 63 characters.
-            roles: names of roles; at least one for a new agent.
-            tenant, kind: of a new agent, `default` and `agent` unless said; those of one that exists never change.
+            wish: the agent.
             ttl_seconds: seconds until the token expires; None means never.
-            replace_roles: whether an agent that exists gets these roles instead of its own.
+            bound_to: thumbprint (RFC 7638, SHA-256) of the key that whoever sends the token must prove to have.
+            purpose: what it is for, where `ids_of` is to find it.
 
         Raises:
-            AccessRefused: `agent_invalid`, `role_unknown` or `roles_differ`.
+            AccessRefused: `agent_invalid`, `role_unknown`, `roles_differ` or `lineage_exceeded`.
             StoreUnavailable: it could not be made durable; there is no token.
         """
         if ttl_seconds is not None and not 0 < ttl_seconds <= _LONGEST_TTL:
             raise AccessRefused("agent_invalid", f"A token cannot live {ttl_seconds} s; give more than 0, or no limit.")
-        wanted = tuple(sorted(set(roles)))
+        if bound_to and not _THUMBPRINT.fullmatch(bound_to):
+            raise AccessRefused("agent_invalid", "A key's thumbprint (RFC 7638) has 43 letters, digits, '-' and '_'.")
+        token, text = self._new_token(wish.name, ttl_seconds, purpose, bound_to)
 
-        def admit() -> Agent:
-            known = self._agents.get(agent)
-            if known is None:
-                return self._new_agent(agent, wanted, tenant or DEFAULT_TENANT, kind or "agent")
-            return self._known_agent(known, wanted, tenant, kind, replace_roles=replace_roles)
+        def add(connection: Connection) -> tuple[None, list[Change]]:
+            agents = self._registration.admit(connection, wish)
+            for agent in agents:
+                sql.put_agent(connection, agent)
+            sql.add_token(connection, agents[0].tenant, token)
+            return None, [(self._agents, {one.name: one for one in agents}), (self._tokens, {token.id: token})]
 
-        return await self._issue(admit, ttl_seconds)
+        await self._cache.write(add)
+        return NewToken(token.id, text)
+
+    async def declare(self, wishes: Iterable[Wish]) -> list[Agent]:
+        """Register agents as the settings declare them, and change those that are there to it; none gets a token.
+
+        Returns:
+            Those that are new or changed.
+
+        Raises:
+            AccessRefused: as for `issue`; nothing was changed.
+        """
+        wanted = list(wishes)
+
+        def put(connection: Connection) -> tuple[list[Agent], list[Change]]:
+            made: dict[str, Agent] = {}
+            for wish in wanted:
+                known = sql.read_agent(connection, wish.name)
+                # The settings are the operator's word, and so is a level in them.
+                if known is not None and wish.autonomy is not None and known.autonomy != wish.autonomy:
+                    sql.put_agent(connection, msgspec.structs.replace(known, autonomy=wish.autonomy))
+                for agent in self._registration.admit(connection, wish):
+                    if agent != known:
+                        sql.put_agent(connection, agent)
+                        made[agent.name] = agent
+            return list(made.values()), [(self._agents, made)] if made else []
+
+        return await self._cache.write(put) if wanted else []
+
+    async def rotate(self, token_id: str, *, grace_seconds: float) -> NewToken:
+        """Replace a token by a new one of the same agent, life time and key; the old one works for the grace.
+
+        Args:
+            token_id: of a token that works; each is rotated once, so whoever stole one and rotates it is found out.
+            grace_seconds: seconds for which the old token works on; 0 ends it at once.
+
+        Raises:
+            AccessRefused: `token_not_found` or `token_rotated`.
+            AccessUnauthenticated: it does not work any more.
+            StoreUnavailable: nothing was changed.
+        """
+        old = self._tokens.all().get(token_id)
+        if old is None:
+            raise _no_token(token_id)
+        if (lapsed := self._lapsed(old)) is not None:
+            raise lapsed
+        now_ns = self._clock.now_ns()
+        end_ns = now_ns + round(max(grace_seconds, 0.0) * 1e9)
+        end_ns = end_ns if old.expires_ns is None else min(end_ns, old.expires_ns)
+        ttl = None if old.expires_ns is None else (old.expires_ns - old.created_ns) / 1e9
+        new_token, text = self._new_token(old.agent, ttl, old.purpose, old.bound_to)
+
+        def replace(connection: Connection) -> tuple[None, list[Change]]:
+            agent, ended = (
+                sql.read_agent(connection, old.agent),
+                sql.succeed_token(connection, old.id, new_token.id, end_ns),
+            )
+            if agent is None or ended is None:
+                raise AccessRefused("token_rotated", f"The token {old.id} was rotated before; use what followed it.")
+            sql.add_token(connection, agent.tenant, new_token)
+            return None, [(self._tokens, {ended.id: ended, new_token.id: new_token})]
+
+        await self._cache.write(replace)
+        return NewToken(new_token.id, text)
 
     async def revoke(self, token_id: str) -> TokenInfo:
         """End a token for good. It stops working at once, even if the store then fails; doing it twice is fine.
@@ -169,155 +250,133 @@ class Identities:
             AccessRefused: `token_not_found`.
             StoreUnavailable: it could not be made durable; repeat it, or a restart brings the token back.
         """
-        if token_id not in self._tokens:
-            raise AccessRefused("token_not_found", f"There is no token {token_id!r}; `cenoby token list` shows them.")
         now_ns = self._clock.now_ns()
-        self._revoke_in_memory([token_id], now_ns)
-        await self._database.write(lambda connection: sql.revoke_tokens(connection, [token_id], now_ns))
-        return token_info(self._tokens[token_id])
+
+        def end(connection: Connection) -> tuple[Token, list[Change]]:
+            token = sql.revoke_token(connection, token_id, now_ns)
+            if token is None:
+                raise _no_token(token_id)
+            return token, [(self._tokens, {token_id: token})]
+
+        if token_id in self._tokens.all():
+            self._revoking.add(token_id)
+            self._tokens_changed([token_id])
+        token = await self._cache.write(end)
+        self._revoking.discard(token_id)
+        return token_info(token)
+
+    def token(self, token_id: str) -> TokenInfo:
+        """One token.
+
+        Raises:
+            AccessRefused: `token_not_found`.
+        """
+        found = self._tokens.all().get(token_id)
+        if found is None:
+            raise _no_token(token_id)
+        return token_info(found)
+
+    def ids_of(self, purpose: str) -> list[str]:
+        """The tokens that were made for that purpose, whether they work or not."""
+        return [token.id for token in self._tokens.all().values() if token.purpose == purpose]
 
     def list_agents(self) -> list[AgentInfo]:
         """All agents by name."""
-        return agent_infos(self._agents.values(), self._tokens.values(), self._clock.now_ns())
+        return agent_infos(self._agents.all().values(), self._tokens.all().values(), self._clock.now_ns())
 
     def list_tokens(self, agent: str | None = None) -> list[TokenInfo]:
         """All tokens, or those of one agent, oldest first."""
-        return [token_info(token) for token in self._tokens.values() if agent in (None, token.agent)]
+        found = [token_info(token) for token in self._tokens.all().values() if agent in (None, token.agent)]
+        return sorted(found, key=lambda token: (token.created_ns, token.id))
 
-    async def ensure_operator(self, file: Path) -> bool:
-        """See to it that `file` holds a token of the agent `operator` that works, and nothing else; mode 0600.
+    def sign_out(self, credential: str) -> None:
+        """Forget a credential that `ForeignTokens.sign_in` made."""
+        self._recent.pop(credential, None)
+        if self.foreign is not None:
+            self.foreign.sign_out(credential)
 
-        A file that is missing, or whose token no longer works, is written anew, and the token that was in it before is
-        revoked.
+    def _new_token(self, agent: str, ttl: float | None, purpose: str, bound_to: str) -> tuple[Token, str]:
+        text, now_ns = _PREFIX + secrets.token_urlsafe(32), self._clock.now_ns()
+        expires_ns = None if ttl is None else now_ns + round(ttl * 1e9)
+        return Token(new_id(), agent, _sha256(text), purpose, now_ns, expires_ns, None, bound_to), text
 
-        Returns:
-            Whether a new token was made.
-
-        Raises:
-            OSError: the file cannot be written.
-            StoreUnavailable: the token could not be made durable.
-        """
-        if self._is_operator(await asyncio.to_thread(read_private, file)):
-            return False
-        operator = Agent(OPERATOR, DEFAULT_TENANT, "person", (OPERATOR,), self._clock.now_ns())
-        earlier = [token.id for token in self._tokens.values() if token.purpose == _OPERATOR_FILE]
-        new = await self._issue(lambda: operator, None, purpose=_OPERATOR_FILE)
-        await asyncio.to_thread(write_private, file, new.text)
-        now_ns = self._clock.now_ns()
-        self._revoke_in_memory(earlier, now_ns)
-        await self._database.write(lambda connection: sql.revoke_tokens(connection, earlier, now_ns))
-        return True
-
-    def _is_operator(self, text: str) -> bool:
-        try:
-            principal = self._identify(text)
-        except AccessUnauthenticated:
-            return False
-        return principal.agent == OPERATOR and OPERATOR in principal.roles
-
-    async def _issue(self, admit: Callable[[], Agent], ttl: float | None, purpose: str = "") -> NewToken:
-        # Shielded: a caller that gives up must not leave memory and store with different roles.
-        return await asyncio.shield(self._issue_whole(admit, ttl, purpose))
-
-    async def _issue_whole(self, admit: Callable[[], Agent], ttl: float | None, purpose: str) -> NewToken:
-        async with self._changing:
-            agent, text, now_ns = admit(), _PREFIX + secrets.token_urlsafe(32), self._clock.now_ns()
-            token = Token(
-                id=new_id(),
-                agent=agent.name,
-                sha256=_sha256(text),
-                purpose=purpose,
-                created_ns=now_ns,
-                expires_ns=None if ttl is None else now_ns + round(ttl * 1e9),
-                revoked_ns=None,
-            )
-            await self._database.write(lambda connection: sql.add_token(connection, agent, token))
-            self._agents[agent.name] = agent
-            self._tokens[token.id] = token
-            self._by_sha256[token.sha256] = token.id
-            self._recent.clear()
-            self._holds.check(agent.name)
-        return NewToken(token.id, text)
-
-    def _new_agent(self, name: str, roles: tuple[str, ...], tenant: str, kind: Kind) -> Agent:
-        for text in (name, tenant):
-            if not _NAME.fullmatch(text):
-                raise AccessRefused(
-                    "agent_invalid", f"{text!r} is no name; use up to 63 lower-case letters, digits, '-' and '_'."
-                )
-        if name in self._reserved:
-            raise AccessRefused("agent_invalid", f"{name!r} is the name of a MAD of this colony; take another.")
-        if not roles:
-            raise AccessRefused("agent_invalid", f"{name!r} is new; say at least one role for it.")
-        self._require(roles)
-        return Agent(name, tenant, kind, roles, self._clock.now_ns())
-
-    def _known_agent(
-        self, known: Agent, roles: tuple[str, ...], tenant: str | None, kind: Kind | None, *, replace_roles: bool
-    ) -> Agent:
-        if tenant not in (None, known.tenant) or kind not in (None, known.kind):
-            raise AccessRefused(
-                "roles_differ",
-                f"{known.name!r} exists as {known.kind} of tenant {known.tenant!r}, and that never changes; "
-                "take another name.",
-            )
-        if roles in ((), known.roles):
-            return known
-        if not replace_roles:
-            raise AccessRefused(
-                "roles_differ",
-                f"{known.name!r} has the roles {', '.join(known.roles)}; leave them out to keep them, or say "
-                "replace_roles to change them for all of its tokens.",
-            )
-        self._require(roles)
-        return msgspec.structs.replace(known, roles=roles)
-
-    def _require(self, roles: tuple[str, ...]) -> None:
-        if self._roles is not None:
-            self._roles.require(roles)
-
-    def _identify(self, text: str) -> Principal:
+    def _identify(self, shown: Credential) -> Principal:
+        text, key = (shown, "") if isinstance(shown, str) else shown
         if not text:
             raise AccessUnauthenticated("token_missing", AccessUnauthenticated.codes["token_missing"])
-        token_id = self._by_sha256.get(_sha256(text))
-        if token_id is None:
+        if self.foreign is not None and (admitted := self.foreign.get(text)) is not None:
+            check_binding(admitted.bound_to, key)
+            return self._remember(shown, admitted.principal, admitted.expires_ns)
+        agents, tokens, sha256 = self._agents.all(), self._tokens.all(), _sha256(text)
+        token = tokens.get(self._by_sha256.get(sha256, ""))
+        if token is None or token.sha256 != sha256 or token.agent not in agents:
             raise AccessUnauthenticated("token_unknown", AccessUnauthenticated.codes["token_unknown"])
-        token = self._tokens[token_id]
         if (lapsed := self._lapsed(token)) is not None:
             raise lapsed
-        agent = self._agents[token.agent]
-        principal = Principal(agent.name, agent.tenant, agent.roles, agent.kind, token.id)
+        check_binding(token.bound_to, key)
+        principal = agents[token.agent].principal(token.id)
+        return self._remember(shown, principal, token.expires_ns)
+
+    def _remember(self, shown: Credential, principal: Principal, expires_ns: int | None) -> Principal:
+        if (killed := self._barred(principal)) is not None:
+            raise killed
         if len(self._recent) >= self._remembered:
             del self._recent[next(iter(self._recent))]
-        self._recent[text] = (principal, token.expires_ns)
+        self._recent[shown] = (principal, expires_ns)
         return principal
 
     def _lapsed(self, token: Token) -> AccessUnauthenticated | None:
-        state = token_state(token, self._clock.now_ns())
+        state = "revoked" if token.id in self._revoking else token_state(token, self._clock.now_ns())
         if state == "live":
             return None
         return AccessUnauthenticated(f"token_{state}", AccessUnauthenticated.codes[f"token_{state}"])
 
     def _problem(self, principal: Principal) -> CenobyError | None:
-        token = self._tokens.get(principal.token_id)
-        if token is None:
+        if self.foreign is not None and principal.token_id.startswith(FOREIGN):
+            return self.foreign.problem(principal) or self._barred(principal)
+        token, agent = self._tokens.all().get(principal.token_id), self._agents.all().get(principal.agent)
+        if token is None or agent is None:
             return AccessUnauthenticated("token_unknown", AccessUnauthenticated.codes["token_unknown"])
-        if self._agents[token.agent].roles != principal.roles:
+        if agent.roles != principal.roles:
             return AccessRefused("roles_changed", AccessRefused.codes["roles_changed"])
-        return self._lapsed(token)
+        return self._lapsed(token) or self._barred(principal)
+
+    def _barred(self, principal: Principal) -> AccessRefused | None:
+        return None if self._kills is None else self._kills.barred(principal)
 
     def _seconds_left(self, token_id: str) -> float | None:
-        expires_ns = self._tokens[token_id].expires_ns
+        foreign = token_id.startswith(FOREIGN)
+        expires_ns = parts_of(token_id)[0] * 10**9 if foreign else self._tokens.all()[token_id].expires_ns
         return None if expires_ns is None else (expires_ns - self._clock.now_ns()) / 1e9
 
-    def _revoke_in_memory(self, identifiers: Sequence[str], now_ns: int) -> None:
-        for token_id in identifiers:
-            token = self._tokens[token_id]
-            if token.revoked_ns is None:
-                self._tokens[token_id] = msgspec.structs.replace(token, revoked_ns=now_ns)
+    def _kills_changed(self) -> None:
         self._recent.clear()
-        for agent in {self._tokens[token_id].agent for token_id in identifiers}:
+        for agent in self._holds.agents():
             self._holds.check(agent)
+
+    def _blocked_changed(self, names: Collection[str]) -> None:
+        self.ends += 1
+        self._agents_changed(names)
+
+    def _agents_changed(self, names: Collection[str]) -> None:
+        self._recent.clear()
+        for name in names:
+            self._holds.check(name)
+
+    def _tokens_changed(self, identifiers: Collection[str]) -> None:
+        self._recent.clear()
+        self.ends += 1
+        tokens = self._tokens.all()
+        found = [tokens[token_id] for token_id in identifiers if token_id in tokens]
+        self._by_sha256.update((token.sha256, token.id) for token in found)
+        # Whose a token was that is gone, nobody can say any more.
+        gone = len(found) < len(identifiers)
+        for agent in self._holds.agents() if gone else {token.agent for token in found}:
+            self._holds.check(agent)
+
+
+def _no_token(token_id: str) -> AccessRefused:
+    return AccessRefused("token_not_found", f"There is no token {token_id!r}; `cenoby token list` shows them.")
 
 
 def _sha256(text: str) -> str:

@@ -2,43 +2,64 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from cenoby import __version__
-from cenoby.access.approvals import Approvals
+from cenoby.access.autonomy_levels import AutonomyLevels
+from cenoby.access.enrolment import Enrolment
 from cenoby.access.flags import Flags
+from cenoby.access.flows.flows import Flows
+from cenoby.access.kills import Kills
 from cenoby.access.ledger import Ledger
+from cenoby.access.ledger_leased import LeasedLedger
 from cenoby.access.limits import RateLimits
+from cenoby.access.operator_file import ensure_operator
 from cenoby.access.principals import Principal
-from cenoby.access.roles import RoleTable
+from cenoby.access.quota_shared import SharedLimits
+from cenoby.access.recheck import Recheck
 from cenoby.access.tokens import Identities
+from cenoby.app.approvals import make_approvals, taking_on
+from cenoby.app.autonomy import make_watch
+from cenoby.app.event_notes import EventNotes
+from cenoby.app.event_schema import present_shape
+from cenoby.app.events import ColonyCutOff, ColonyStarted, ColonyStopped
+from cenoby.app.evidence import make_evidence
+from cenoby.app.identities import declare_agents, foreign_tokens
 from cenoby.app.mad_loading import mad_invalid
+from cenoby.app.networking import Network, crosses_processes, make_network
+from cenoby.app.policies import first_policies, make_keeper
 from cenoby.app.protection_words import sandbox_words
+from cenoby.app.rule_wiring import complete_rules, make_rules
 from cenoby.app.shipped_mads import Parts, mad_principal, make_mad
 from cenoby.bus.connect import connect_bus, connect_work
+from cenoby.bus.memory import MemoryBus
 from cenoby.bus.work import Durability, WorkQueue
-from cenoby.colony.breaker import Breakers, BreakerView, CircuitState
+from cenoby.colony.apis.published import Publications
+from cenoby.colony.breaker import Breakers
 from cenoby.colony.deferred import Deferred
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Invocation, Outcome
 from cenoby.colony.mad import Mad
 from cenoby.colony.mailbox import MailboxState
 from cenoby.colony.outbox_queue import OutboxQueue
+from cenoby.colony.parked_runs import ParkedRuns
 from cenoby.colony.pipeline import Pipeline
 from cenoby.colony.stages import Ports
-from cenoby.colony.supervisor import MadChange, Supervisor
+from cenoby.colony.supervisor import Supervisor
+from cenoby.colony.watchdog import Watchdog
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.envelope import DEFAULT_TENANT
 from cenoby.kernel.errors import CenobyError
+from cenoby.kernel.events import Event, name_of
 from cenoby.kernel.settings import Settings
 from cenoby.mads.marco.mad import SANDBOX_MODULES
 from cenoby.protection.core_dumps import forbid_core_dumps
+from cenoby.protection.dlp.guard import DataGuard, canaries
 from cenoby.protection.egress import EgressGuard
 from cenoby.protection.redact import Redactor
 from cenoby.protection.vault.keys import key_source
@@ -46,8 +67,9 @@ from cenoby.protection.vault.vault import Vault
 from cenoby.sandbox.cell import Sandbox
 from cenoby.store.connect import engine_for
 from cenoby.store.database import Database
-from cenoby.store.journal import Entry, Journal, RecordRef
+from cenoby.store.journal import Entry, Journal
 from cenoby.store.outbox import Outbox
+from cenoby.store.table_cache import TableCache
 from cenoby.telemetry.log_lines import LineWriter
 from cenoby.telemetry.logs import configure_logging, get_logger
 from cenoby.telemetry.metrics import Metrics
@@ -55,13 +77,6 @@ from cenoby.telemetry.otlp import OtlpExport
 from cenoby.telemetry.recorder import Recorder
 
 _log = get_logger("app")
-_records_under_way: set[asyncio.Task[RecordRef]] = set()
-
-EVENTS = {
-    "colony_started": "The colony hosts its MADs and takes calls from here on.",
-    "colony_stopped": "The colony stopped with no call left under way.",
-    "colony_cut_off": "The colony stopped before all calls had ended; the next start finds them.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,67 +91,141 @@ class Colony:
 
 
 @asynccontextmanager
-async def open_colony(settings: Settings, clock: Clock) -> AsyncGenerator[Colony]:
+async def open_colony(
+    settings: Settings, clock: Clock, end: Callable[[], None] | None = None
+) -> AsyncGenerator[Colony]:
     """Build a colony on its data directory, which the caller owns (`app/data_dir.py`), and take it down at the end.
+
+    Args:
+        settings: what it is told.
+        clock: the time.
+        end: ends this process; given where it is a mere node of a colony that others have begun.
 
     Raises:
         CenobyError: a part cannot start; the message says what to do.
     """
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    redactor = Redactor(settings.redaction)
+    redactor = Redactor(settings.redaction, canaries(settings.dlp))
     async with AsyncExitStack() as stack:
         lines = configure_logging(settings.telemetry, redactor.text, clock=clock)
         stack.callback(lines.close)
-        parts = await _parts(settings, clock, redactor, stack)
+        parts = await _parts(settings, clock, redactor, stack, end)
+        if parts.evidence is not None:
+            await parts.evidence.start()
+            stack.push_async_callback(parts.evidence.stop)
         stack.push_async_callback(parts.supervisor.stop)
-        for name in settings.mads:
+        parts.watchdog.start()
+        stack.push_async_callback(parts.watchdog.stop)
+        if parts.network is not None:
+            await parts.network.start()
+            stack.push_async_callback(parts.network.stop)
+        # A mere node hosts what it is told to; other colonies are reached from the gateways' own processes.
+        for name in [*settings.mads, *(settings.colonies if end is None else ())]:
             await _host(parts, name)
+        parts.ports.publications.verify(complete=parts.network is None)
+        if parts.network is not None:
+            parts.network.settle()
+        await parts.policies.start()
+        stack.push_async_callback(parts.policies.stop)
         parts.ports.approvals.verify_settings()
         await parts.deferred.start()
         stack.push_async_callback(parts.deferred.stop)
-        await parts.ports.identities.ensure_operator(settings.data / "admin.token")
-        await _life_cycle(parts, "colony_started")
+        if end is None:
+            await declare_agents(settings, parts.ports.identities, parts.ports.journal)
+            await ensure_operator(parts.ports.identities, settings.data / "admin.token", parts.node)
+            # Before the colony says that it started, so that what was approved meanwhile does not wait for a caller.
+            await stack.enter_async_context(_taking_on(parts))
+        await _life_cycle(parts, ColonyStarted(node=parts.node))
         stack.push_async_callback(_stopped, parts)
         _watch(parts, lines)
         yield Colony(parts)
 
 
-async def _parts(settings: Settings, clock: Clock, redactor: Redactor, stack: AsyncExitStack) -> Parts:
-    node = f"{settings.colony}-1"
+async def _parts(
+    settings: Settings, clock: Clock, redactor: Redactor, stack: AsyncExitStack, end: Callable[[], None] | None
+) -> Parts:
+    node = settings.node_name
     # Before any secret is in memory.
     dumps = "off" if forbid_core_dumps() else "missing: the system refused"
     database = await Database.open(engine_for(settings.store, settings.data, node), clock=clock)
     stack.push_async_callback(database.close)
     journal = Journal(database, node=node, clock=clock)
     await journal.start()
+    notes = EventNotes(journal)
+    stack.push_async_callback(notes.settle)
     recorder = _recorder(settings, node, stack)
     bus = await connect_bus(settings.bus, security=settings.bus_security, clock=clock, trace=recorder.record)
     stack.push_async_callback(bus.close)
-    egress = await stack.enter_async_context(EgressGuard(settings.egress))
     sandbox = Sandbox(settings.sandbox, modules=SANDBOX_MODULES)
     stack.push_async_callback(sandbox.close)
     work = await _work(settings, clock, database)
     stack.push_async_callback(work.close)
-    host = Host(bus, settings.colony, settings.mailbox, clock)
-    ports = await _ports(settings, clock, redactor, database, journal, host, recorder)
+    local = bus if isinstance(bus, MemoryBus) else MemoryBus(clock=clock, trace=recorder.record)
+    host = Host(bus, settings.colony, settings.mailbox, clock, local)
+    limits = await _limits(settings, clock, database, journal, stack)
+    ledger = LeasedLedger(database, settings.budgets, clock)
+    ledger.start()
+    stack.push_async_callback(ledger.stop)
+    cache = TableCache(database, clock, settings.cache, notes)
+    vault = await _vault(settings, clock, database, journal)
+    ports = await _ports(
+        settings, clock, redactor, database, cache, journal, notes, host, recorder, limits, vault, ledger
+    )
+    await stack.enter_async_context(cache.kept())
+    egress = await stack.enter_async_context(EgressGuard(settings.egress, circuits=ports.breakers.of))
+    ports.identities.foreign = foreign_tokens(settings, egress, clock, ports)
     protections = await _protections(sandbox, dumps)
     pipeline = Pipeline(ports)
-    return Parts(
+    policies = make_keeper(settings, ports.roles, host, ports.metrics, notes)
+    vault = await _vault(settings, clock, database, journal)
+    supervisor = Supervisor(host, settings.supervision, clock, notes)
+    watchdog = Watchdog(settings.supervision, host, supervisor, ports.metrics, clock, notes)
+    parts = Parts(
         settings=settings,
         ports=ports,
         pipeline=pipeline,
         work=work,
         deferred=Deferred(work, host, settings.colony, pipeline.run, mad_principal),
-        supervisor=Supervisor(host, settings.supervision, clock, partial(_mad_changed, journal)),
+        supervisor=supervisor,
+        watchdog=watchdog,
         database=database,
+        cache=cache,
         bus=bus,
-        vault=await _vault(settings, clock, database, journal),
+        vault=vault,
         egress=egress,
         sandbox=sandbox,
-        protections=lambda: protections,
+        protections=lambda: {**protections, "policy": policies.words(), "autonomy": ports.autonomy.words()},
+        policies=policies,
         node=node,
         started_ns=clock.now_ns(),
+        enrolment=Enrolment(database, clock),
+        entries={},
+        evidence=make_evidence(settings, clock, database, notes, egress, vault) if end is None else None,
     )
+    await complete_rules(parts, notes)
+    return replace(parts, network=await _network(parts, notes, end)) if crosses_processes(settings) else parts
+
+
+async def _network(parts: Parts, notes: EventNotes, end: Callable[[], None] | None) -> Network:
+    ports = parts.ports
+    return await make_network(
+        parts.settings,
+        ports,
+        bus=parts.bus,
+        enrolment=parts.enrolment,
+        supervisor=parts.supervisor,
+        note=notes,
+        started_ns=parts.started_ns,
+        make=lambda mad: partial(make_mad, parts.entries.get(mad, mad), parts),
+        entry=lambda mad: parts.entries.get(mad, mad),
+        recheck=Recheck(parts.database, ports.roles, ports.clock, mad_principal, ports.kills),
+        end=end,
+    )
+
+
+def _taking_on(parts: Parts) -> AbstractAsyncContextManager[None]:
+    run, clock = ParkedRuns(parts.pipeline.run), parts.ports.clock
+    return taking_on(parts.ports.approvals, run, parts.settings, parts.database, clock, parts.vault, parts.egress)
 
 
 async def _work(settings: Settings, clock: Clock, database: Database) -> WorkQueue:
@@ -155,17 +244,19 @@ async def _ports(
     clock: Clock,
     redactor: Redactor,
     database: Database,
+    cache: TableCache,
     journal: Journal,
+    notes: EventNotes,
     host: Host,
     recorder: Recorder,
+    limits: RateLimits,
+    vault: Vault,
+    ledger: Ledger,
 ) -> Ports:
-    roles = RoleTable(settings.roles)
-    identities = Identities(database, clock, roles, reserved=host.mad_names)
-    await identities.load()
-    limits = RateLimits(settings.limits, clock)
-    flags = Flags(database, clock)
-    await flags.load()
-    limits.seed(await journal.count_calls(limits.day_start_ns()))
+    roles = await first_policies(settings)
+    kills = Kills(cache, clock)
+    identities = Identities(cache, clock, roles, reserved=host, kills=kills)
+    flags, autonomy = Flags(cache, clock), AutonomyLevels(cache, clock, settings.autonomy)
     return Ports(
         clock=clock,
         host=host,
@@ -173,40 +264,35 @@ async def _ports(
         identities=identities,
         limits=limits,
         flags=flags,
+        kills=kills,
+        flows=Flows(cache, clock, settings.flows),
+        autonomy=autonomy,
+        watch=make_watch(settings.autonomy, autonomy, clock, journal),
         limit_settings=settings.limits,
         roles=roles,
-        approvals=Approvals(database, clock, settings.approvals),
-        ledger=Ledger(database, settings.budgets, clock),
-        breakers=Breakers(settings.breaker, clock, partial(_circuit_changed, journal)),
+        approvals=make_approvals(settings, clock, database, journal, redactor, vault, identities),
+        ledger=ledger,
+        breakers=Breakers(settings.breaker, clock, notes.circuit),
         redactor=redactor,
+        rules=make_rules(settings, redactor, host, cache, clock, notes),
         metrics=Metrics(),
         recorder=recorder,
+        publications=Publications(settings.publish, host, clock, present_shape),
+        data=DataGuard(settings.dlp, settings.redaction),
     )
 
 
-def _circuit_changed(journal: Journal, view: BreakerView) -> None:
-    if view.state is not CircuitState.HALF_OPEN:
-        payload = {"circuit": view.name, "reason": view.reason, "failures": view.failures}
-        _note(journal, f"circuit_{view.state}", payload)
-
-
-def _mad_changed(journal: Journal, change: MadChange) -> None:
-    _note(journal, change.code, {"mad": change.mad, "reason": change.reason, "restarts": change.restarts})
-
-
-def _note(journal: Journal, code: str, payload: dict[str, Any]) -> None:
-    _log.warning(code, **payload)
-    entry = Entry(kind="event", tenant="", agent="", correlation="", code=code, payload=payload)
-    # What led to it does not wait for this record.
-    task = asyncio.ensure_future(journal.append(entry))
-    _records_under_way.add(task)
-    task.add_done_callback(_recorded)
-
-
-def _recorded(task: asyncio.Task[RecordRef]) -> None:
-    _records_under_way.discard(task)
-    if not task.cancelled() and (error := task.exception()):
-        _log.error("event_not_recorded", reason=str(error))
+async def _limits(
+    settings: Settings, clock: Clock, database: Database, journal: Journal, stack: AsyncExitStack
+) -> RateLimits:
+    if database.engine.dialect == "sqlite":
+        limits = RateLimits(settings.limits, clock)
+        limits.seed(await journal.count_calls(limits.day_start_ns()))
+        return limits
+    shared = SharedLimits(settings.limits, clock, database, settings.node_name)
+    await shared.start(await journal.count_calls(shared.day_start_ns()))
+    stack.push_async_callback(shared.stop)
+    return shared
 
 
 def _recorder(settings: Settings, node: str, stack: AsyncExitStack) -> Recorder:
@@ -221,20 +307,10 @@ def _recorder(settings: Settings, node: str, stack: AsyncExitStack) -> Recorder:
 
 
 async def _vault(settings: Settings, clock: Clock, database: Database, journal: Journal) -> Vault:
-    async def record(code: str, payload: dict[str, Any]) -> None:
-        await journal.append(
-            Entry(
-                kind="event",
-                tenant=DEFAULT_TENANT,
-                agent="colony",
-                correlation="",
-                mad="turing",
-                code=code,
-                payload=payload,
-            )
-        )
+    async def record(event: Event) -> None:
+        await journal.append(Entry.event(event, tenant=DEFAULT_TENANT, agent="colony", mad="turing"))
 
-    source = key_source(settings.vault.key, settings.data, os.environ)
+    source = key_source(settings.vault.key, settings.vault.file or settings.data / "master.key", os.environ)
     return await Vault.open(database, source, clock=clock, record=record)
 
 
@@ -269,8 +345,9 @@ async def _host(parts: Parts, name: str) -> None:
         mad = make_mad(name, parts)
         return mad
 
+    start = parts.network.handover.host if parts.network is not None else parts.supervisor.start
     try:
-        await parts.supervisor.start(make)
+        parts.entries[await start(make)] = name
     except CenobyError:
         raise
     except (Exception, SystemExit) as error:
@@ -281,12 +358,10 @@ async def _host(parts: Parts, name: str) -> None:
 async def _stopped(parts: Parts) -> None:
     # `colony_stopped` says that nothing was left open: the next start looks for intents without outcome only after it.
     left = parts.ports.host.calls_under_way
-    await _life_cycle(parts, "colony_cut_off" if left else "colony_stopped")
+    await _life_cycle(parts, ColonyCutOff(node=parts.node) if left else ColonyStopped(node=parts.node))
 
 
-async def _life_cycle(parts: Parts, code: str) -> None:
-    head = await parts.ports.journal.append(
-        Entry(kind="event", tenant="", agent="", correlation="", code=code, payload={"node": parts.node})
-    )
+async def _life_cycle(parts: Parts, event: Event) -> None:
+    head = await parts.ports.journal.append(Entry.event(event))
     # Logs that are shipped keep it where who writes the journal cannot reach; `journal verify --head` compares.
-    _log.info(code, journal_head=f"{parts.node}:{head.seq}:{head.hash}")
+    _log.info(name_of(event), journal_head=f"{parts.node}:{head.seq}:{head.hash}")

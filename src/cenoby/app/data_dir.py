@@ -117,6 +117,14 @@ def find(data: Path) -> Address:
     return address
 
 
+def is_owned(data: Path) -> bool:
+    """Whether a process owns the data directory just now. Blocks for a moment."""
+    try:
+        return _is_locked(data / "lock")
+    except OSError:
+        return False
+
+
 def _is_locked(lock: Path) -> bool:
     # The file with the address outlives a killed colony, and its process id may be another's by then; the lock is gone.
     descriptor = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from cenoby import __version__
+from cenoby.app.provider import sign_in_provider
 from cenoby.app.readiness import Readiness
 from cenoby.app.shipped_mads import Parts
 from cenoby.colony.invocation import Invocation
@@ -28,6 +29,7 @@ async def serve_gateway(parts: Parts) -> AsyncGenerator[str]:
     gateway = Gateway(
         GatewayPorts(
             host=parts.ports.host,
+            publications=parts.ports.publications,
             pipeline=parts.pipeline,
             identities=parts.ports.identities,
             roles=parts.ports.roles,
@@ -37,7 +39,9 @@ async def serve_gateway(parts: Parts) -> AsyncGenerator[str]:
             colony=settings.colony,
             listen_host=host,
             clock=parts.ports.clock,
-            ready=Readiness(parts.database).problem,
+            ready=Readiness(parts.database, lambda: parts.cache.cold).problem,
+            oauth=settings.oauth,
+            proof_nonces=settings.tokens.proof_nonces,
             dashboard=_status_page(parts),
         )
     )
@@ -55,4 +59,6 @@ def _status_page(parts: Parts) -> StatusPage:
         authenticate=lambda token: parts.ports.identities.authenticate(token).agent,
         call_tool=call_tool,
         clock=parts.ports.clock,
+        provider=sign_in_provider(parts),
+        signed_out=parts.ports.identities.sign_out,
     )

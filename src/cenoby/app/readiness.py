@@ -1,8 +1,9 @@
-"""Whether a colony is ready: whether its store takes work."""
+"""Whether a colony is ready: whether its tables are in memory, and its store takes work."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Collection
 
 from cenoby.kernel.errors import CenobyError
 from cenoby.store.database import Database
@@ -18,14 +19,18 @@ class Readiness:
 
     Args:
         database: the store.
+        cold: names the tables that are kept in memory and were not read yet.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, cold: Callable[[], Collection[str]] = tuple) -> None:
         self._database = database
+        self._cold = cold
         self._asking: asyncio.Future[None] | None = None
 
     async def problem(self) -> str:
         """The code of what is wrong, or nothing when the colony is ready."""
+        if self._cold():
+            return "store_cold"
         if self._asking is None or self._asking.done():
             self._asking = asyncio.ensure_future(self._database.write(_nothing))
             # Read by the loop, too, because whoever asked may be gone by then.

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cenoby import __version__
+from cenoby.access.enrolment import Enrolment
+from cenoby.access.policy.keeper import PolicyKeeper
 from cenoby.access.principals import Principal
+from cenoby.app.event_catalogue import present_form
 from cenoby.app.mad_loading import load_mad_class
+from cenoby.app.networking import Network, one_process
 from cenoby.bus.contract import MessageBus
 from cenoby.bus.work import WorkQueue
+from cenoby.colony.apis.document import ApiDocument, read_document
 from cenoby.colony.deferred import Deferred
+from cenoby.colony.events import ListName
 from cenoby.colony.invocation import Invocation
-from cenoby.colony.mad import Grants, ListName, Mad
+from cenoby.colony.mad import Grants, Mad
 from cenoby.colony.pipeline import Pipeline
 from cenoby.colony.stages import Ports
 from cenoby.colony.supervisor import Supervisor
+from cenoby.colony.watchdog import Watchdog
+from cenoby.kernel.codec import CodecError
 from cenoby.kernel.envelope import DEFAULT_TENANT
 from cenoby.kernel.settings import Settings
+from cenoby.kernel.settings_file import SettingsError
 from cenoby.protection.egress import EgressGuard
+from cenoby.protection.evidence.log import EvidenceLog
 from cenoby.protection.vault.vault import Vault
 from cenoby.sandbox.cell import Sandbox
 from cenoby.store.database import Database
+from cenoby.store.table_cache import TableCache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,20 +46,30 @@ class Parts:
     ports: Ports
     pipeline: Pipeline
     supervisor: Supervisor
+    watchdog: Watchdog
     work: WorkQueue
     deferred: Deferred
     database: Database
+    cache: TableCache
     bus: MessageBus
     vault: Vault
     egress: EgressGuard
     sandbox: Sandbox
     protections: Callable[[], Mapping[str, str]]
+    policies: PolicyKeeper
     node: str
     started_ns: int
+    enrolment: Enrolment
+    entries: dict[str, str]
+    """What the setting `mads` calls each hosted MAD, by its name."""
+    evidence: EvidenceLog | None = None
+    """The log over the journal, in a process that has a gateway."""
+    network: Network | None = None
+    """The other nodes, where bus and store cross processes."""
 
 
 def make_mad(name: str, parts: Parts) -> Mad:
-    """The MAD that an entry of the setting `mads` names.
+    """The MAD that an entry of the setting `mads`, or of `colonies`, names.
 
     Raises:
         MadUnknown: there is no such MAD.
@@ -55,6 +77,8 @@ def make_mad(name: str, parts: Parts) -> Mad:
     shipped = _SHIPPED.get(name)
     if shipped is not None:
         return shipped(parts)
+    if name in parts.settings.colonies:
+        return _foreign_colony(name, parts)
     cls = load_mad_class(name)
     return cls.create(_grants(cls.name, parts))
 
@@ -78,7 +102,9 @@ def _fiedler(parts: Parts) -> Mad:
     counter = TokenCounter()
     return Fiedler(
         catalogue=Catalogue(parts.settings.models, counter),
-        client=ModelClient(parts.egress, parts.vault.read_for_colony, counter, parts.ports.clock),
+        client=ModelClient(
+            parts.egress, parts.vault.read_for_colony, counter, parts.ports.clock, circuits=parts.ports.breakers.of
+        ),
         usage=UsageBook(parts.database, parts.ports.clock),
         ledger=parts.ports.ledger,
     )
@@ -91,24 +117,45 @@ def _turing(parts: Parts) -> Mad:
 
 
 def _grace(parts: Parts) -> Mad:
-    from cenoby.mads.grace import About, Grace
+    from cenoby.mads.grace import About, Grace, Nodes
 
     ports = parts.ports
     return Grace(
-        about=About(parts.settings.colony, parts.node, __version__, parts.started_ns, parts.protections),
+        about=About(
+            parts.settings.colony,
+            parts.node,
+            __version__,
+            parts.started_ns,
+            parts.protections,
+            lag=lambda: parts.watchdog.lag().worst,
+        ),
         host=ports.host,
+        publications=ports.publications,
         journal=ports.journal,
         identities=ports.identities,
         approvals=ports.approvals,
         ledger=ports.ledger,
         breakers=ports.breakers,
         flags=ports.flags,
+        kills=ports.kills,
+        autonomy=ports.autonomy,
+        pins=ports.rules.pins,
         supervisor=parts.supervisor,
         work=parts.work,
+        nodes=Nodes(
+            parts.enrolment,
+            parts.network.members if parts.network else None,
+            parts.network.handover if parts.network else None,
+            partial(one_process, parts.settings),
+        ),
         roles=ports.roles,
+        policy_words=parts.policies.words,
         recorder=ports.recorder,
         metrics=ports.metrics,
+        present_form=lambda code, payload: present_form(code, payload, ports.host.mads),
         clock=ports.clock,
+        token_settings=parts.settings.tokens,
+        evidence=parts.evidence,
     )
 
 
@@ -116,6 +163,26 @@ def _marco(parts: Parts) -> Mad:
     from cenoby.mads.marco.mad import Marco
 
     return Marco(egress=parts.egress, sandbox=parts.sandbox)
+
+
+def _foreign_colony(name: str, parts: Parts) -> Mad:
+    from cenoby.mads.colonies.link import Link
+    from cenoby.mads.colonies.mad import foreign_colony
+
+    settings = parts.settings.colonies[name]
+    documents = [_document(one.document) for one in settings.uses]
+    link = Link(name, settings.url, partial(parts.vault.read_for_colony, settings.token), parts.egress)
+    return foreign_colony(name, settings, documents, link)
+
+
+def _document(file: Path) -> ApiDocument:
+    try:
+        return read_document(file.read_bytes())
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except CodecError as error:
+        reason = error.message
+    raise SettingsError("settings_invalid", f"colonies: {file} cannot be read: {reason}")
 
 
 _SHIPPED: Mapping[str, Callable[[Parts], Mad]] = {

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import os
-import signal
-import sys
 from collections.abc import Callable
 
 import uvloop
@@ -14,10 +9,11 @@ import uvloop
 from cenoby.app.composition import open_colony
 from cenoby.app.data_dir import owned, remove_address, write_address
 from cenoby.app.faces import serve_gateway
+from cenoby.app.process import leave_nobody_behind, settle_garbage_collector, stop_by_signal
+from cenoby.app.readiness import Readiness
+from cenoby.app.systemd import announced
 from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.settings import Settings
-
-_LAST_SECONDS = 1.0
 
 
 def serve_colony(settings: Settings, print_ready: Callable[[str], None]) -> int:
@@ -36,36 +32,14 @@ def serve_colony(settings: Settings, print_ready: Callable[[str], None]) -> int:
 
 
 async def _until_stopped(settings: Settings, print_ready: Callable[[str], None]) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, stop.set)
+    stop = stop_by_signal()
     async with open_colony(settings, SystemClock()) as colony, serve_gateway(colony.parts) as url:
         write_address(settings.data, url)
         settle_garbage_collector()
         try:
-            print_ready(f"ready {url} token {settings.data / 'admin.token'}")
-            await stop.wait()
+            async with announced(Readiness(colony.parts.database).problem):
+                print_ready(f"ready {url} token {settings.data / 'admin.token'}")
+                await stop.wait()
         finally:
             remove_address(settings.data)
-    await _leave_nobody_behind()
-
-
-async def _leave_nobody_behind() -> None:
-    """End tasks that outlived the colony; one that will not end does not keep the process."""
-    left = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in left:
-        task.cancel("the colony stopped")
-    if left and (await asyncio.wait(left, timeout=_LAST_SECONDS))[1]:
-        # Everything is written and closed, and the loop would wait for them without end.
-        sys.stdout.flush()
-        os._exit(0)
-
-
-def settle_garbage_collector() -> None:
-    """Keep collection pauses away from calls; once, when everything is built."""
-    # A full collection over everything that was imported stops the loop for 40 to 95 ms and finds nothing: what
-    # start-up made stays for good. Later ones are made rare, because calls free their objects by reference count.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
+    await leave_nobody_behind()

@@ -16,17 +16,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from cenoby.kernel.codec import CodecError
 from cenoby.kernel.envelope import Envelope
 from cenoby.kernel.errors import Fault, InvalidInput, Unavailable
+from cenoby.kernel.events import Event, read_event
 
 T = TypeVar("T")
 Handler = Callable[[Envelope], Awaitable[Any]]
 
 DEFAULT_DEPTH = 1024
+_SUBJECTS_KEPT = 4096
+CLOSE_SECONDS = 5.0
+"""How long a handler under way may go on when its subscription closes, unless said."""
 _NAME = re.compile(r"(?:[^\x00-\x20\s.*>%]|%[0-9A-F]{2})+")
 _ESCAPED = re.compile(r"[\x00-\x20\s.*>%]")
 
@@ -73,8 +79,11 @@ class Subscription(Protocol):
         """Envelopes lost so far because `depth` of them were waiting; whoever needs all of them reads the ledger."""
         ...
 
-    async def close(self) -> None:
-        """Deliver nothing more. A handler under way may finish (5 s at most); what still waits is dropped."""
+    async def close(self, *, seconds: float = CLOSE_SECONDS) -> None:
+        """Deliver nothing more. A handler under way may finish within `seconds`; what still waits is dropped.
+
+        A request that reached us before the broker knew of it is answered, too.
+        """
         ...
 
 
@@ -162,6 +171,11 @@ def check_subject(text: str, *, pattern: bool) -> tuple[str, ...]:
     Raises:
         BusInvalid: not a subject.
     """
+    return _names(text, pattern)
+
+
+@lru_cache(_SUBJECTS_KEPT)
+def _names(text: str, pattern: bool) -> tuple[str, ...]:
     names = tuple(text.split("."))
     for position, name in enumerate(names):
         wildcard = name == "*" or (name == ">" and position == len(names) - 1)
@@ -182,12 +196,16 @@ def matches(pattern: tuple[str, ...], names: tuple[str, ...]) -> bool:
 def payload_as(envelope: Envelope, as_type: type[T]) -> T:
     """The payload as `as_type`, whether the transport passed it by reference or in its plain form.
 
+    An event of an earlier version is read as the present one (`kernel/events.py`).
+
     Raises:
         BusInvalid: the payload does not fit.
     """
     if type(envelope.payload) is as_type:
         return envelope.payload
     try:
+        if issubclass(as_type, Event):
+            return read_event(as_type, envelope.payload, envelope.event)
         return msgspec.convert(envelope.payload, as_type)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, CodecError) as error:
         raise BusInvalid("bus_payload_invalid", f"The payload of {envelope.event} does not fit: {error}.") from error

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from itertools import count
 from typing import Protocol
 
-from cenoby.bus.contract import Handler, check_subject
+from cenoby.bus.contract import CLOSE_SECONDS, Handler, check_subject
 from cenoby.bus.wire import decode_envelope
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.envelope import Envelope
 from cenoby.kernel.ids import new_id
 from cenoby.telemetry.recorder import CallTrace
 
-CLOSE_SECONDS = 5.0
-"""How long a handler under way may go on when its subscription closes."""
 _log = logging.getLogger(__name__)
 
 
@@ -25,12 +24,12 @@ class Deliverer(Protocol):
     @property
     def clock(self) -> Clock: ...
 
-    async def forget(self, subscription: LocalSubscription) -> None:
-        """Deliver nothing more to `subscription`; called by its own `close`."""
+    async def forget(self, subscription: LocalSubscription, seconds: float) -> None:
+        """Deliver nothing more to `subscription`; requests under way may go on for `seconds`. Called by its `close`."""
         ...
 
-    def trace(self, envelope: Envelope, status: str, published_ns: int, taken_ns: int) -> None:
-        """Record a delivery that has just been handled; times are monotonic nanoseconds."""
+    def trace(self, delivery: str, envelope: Envelope, status: str, published_ns: int, taken_ns: int) -> None:
+        """Record a delivery, by its id, that has just been handled; times are monotonic nanoseconds."""
         ...
 
 
@@ -43,6 +42,8 @@ class LocalSubscription:
         self.handler = handler
         self.group = group
         self.dropped = 0
+        self._id = new_id()
+        self._handled = count()
         self._bus = bus
         self._depth = depth
         self._queue: deque[tuple[Envelope | bytes, int]] = deque()
@@ -68,14 +69,14 @@ class LocalSubscription:
             self._wake.set()
         return len(queue) * 2 > self._depth
 
-    async def close(self) -> None:
+    async def close(self, *, seconds: float = CLOSE_SECONDS) -> None:
         self._closed = True
         self._queue.clear()
         self._wake.set()
-        await self._bus.forget(self)
+        await self._bus.forget(self, seconds)
         self._queue.clear()
         if self._task is not asyncio.current_task():
-            _, unfinished = await asyncio.wait((self._task,), timeout=CLOSE_SECONDS)
+            _, unfinished = await asyncio.wait((self._task,), timeout=seconds)
             if unfinished:
                 self._task.cancel()
                 await asyncio.wait((self._task,))
@@ -97,15 +98,18 @@ class LocalSubscription:
                 status = "error"
                 _log.exception("bus handler failed", extra={"subject": self.subject})
             if published_ns and envelope:
-                self._bus.trace(envelope, status, published_ns, taken_ns)
+                # An id of its own each would cost more than all the rest of a delivery.
+                self._bus.trace(f"{self._id}/{next(self._handled)}", envelope, status, published_ns, taken_ns)
 
 
-def delivery_trace(clock: Clock, envelope: Envelope, status: str, published_ns: int, taken_ns: int) -> CallTrace:
+def delivery_trace(
+    clock: Clock, delivery: str, envelope: Envelope, status: str, published_ns: int, taken_ns: int
+) -> CallTrace:
     """The trace of a delivery that has just been handled: how long it waited, and how long it was handled."""
     handled_ns = clock.monotonic_ns()
     return CallTrace(
         correlation=envelope.correlation,
-        invocation=new_id(),
+        invocation=delivery,
         tool=f"bus {envelope.recipient}",
         agent=envelope.sender,
         status=status,

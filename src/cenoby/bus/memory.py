@@ -119,16 +119,17 @@ class MemoryBus:
         self._routes.clear()
         await asyncio.gather(*(one.close() for one in tuple(self._subscriptions)))
 
-    async def forget(self, subscription: LocalSubscription) -> None:
-        """Route nothing more to `subscription`; called by its own `close`."""
+    async def forget(self, subscription: LocalSubscription, seconds: float) -> None:
+        """Route nothing more to `subscription`; called by its own `close`. A request runs in its caller's task."""
+        del seconds
         if subscription in self._subscriptions:
             self._subscriptions.remove(subscription)
             self._routes.clear()
 
-    def trace(self, envelope: Envelope, status: str, published_ns: int, taken_ns: int) -> None:
-        """Record a delivery that has just been handled; times are monotonic nanoseconds."""
+    def trace(self, delivery: str, envelope: Envelope, status: str, published_ns: int, taken_ns: int) -> None:
+        """Record a delivery, by its id, that has just been handled; times are monotonic nanoseconds."""
         if self._trace is not None:
-            self._trace(delivery_trace(self.clock, envelope, status, published_ns, taken_ns))
+            self._trace(delivery_trace(self.clock, delivery, envelope, status, published_ns, taken_ns))
 
     def _find(self, recipient: str) -> _Route:
         self._check_open()
@@ -178,6 +179,7 @@ class _Deadline:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._timer.cancel()
+        del self._timer  # it keeps its callback, which leads back here
         if self._passed and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise _deadline(self._envelope) from None
 

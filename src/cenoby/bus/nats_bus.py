@@ -11,10 +11,11 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from cenoby.bus.contract import DEFAULT_DEPTH, BusInvalid, BusUnavailable, Handler, check_subject
-from cenoby.bus.delivery import CLOSE_SECONDS, LocalSubscription, delivery_trace
+from cenoby.bus.delivery import LocalSubscription, delivery_trace
 from cenoby.bus.nats_client import Received
 from cenoby.bus.nats_link import RETRY_SECONDS, NatsLink
 from cenoby.bus.wire import decode_envelope, decode_reply, encode_answer, encode_envelope, encode_error
@@ -26,6 +27,7 @@ from cenoby.telemetry.recorder import CallTrace
 _RESPONDERS = "responders"
 # The server ends a connection whose control line (subject, reply, queue, sizes) exceeds 4096 bytes.
 _SUBJECT_BYTES = 2048
+_SUBJECTS_KEPT = 4096
 # A responder outlives its caller's deadline by so much, for the clocks of two machines differ.
 _GRACE_SECONDS = 5.0
 _REQUESTS_AT_ONCE = 4096
@@ -96,18 +98,18 @@ class NatsBus:
             await asyncio.gather(*(one.close() for one in tuple(self._listening)))
         await self._link.close()
 
-    async def forget(self, subscription: LocalSubscription) -> None:
+    async def forget(self, subscription: LocalSubscription, seconds: float) -> None:
         """End what reaches `subscription`; called by its own `close`."""
         for handle in self._listening.pop(subscription, []):
             await self._link.unlisten(handle)
         responder = self._responders.pop(subscription, None)
         if responder is not None:
-            await responder.finish()
+            await responder.finish(seconds)
 
-    def trace(self, envelope: Envelope, status: str, published_ns: int, taken_ns: int) -> None:
-        """Record a delivery that has just been handled; times are monotonic nanoseconds."""
+    def trace(self, delivery: str, envelope: Envelope, status: str, published_ns: int, taken_ns: int) -> None:
+        """Record a delivery, by its id, that has just been handled; times are monotonic nanoseconds."""
         if self._trace is not None and envelope.correlation:
-            self._trace(delivery_trace(self.clock, envelope, status, published_ns, taken_ns))
+            self._trace(delivery_trace(self.clock, delivery, envelope, status, published_ns, taken_ns))
 
     def _into(self, subscription: LocalSubscription) -> Callable[[Received], bool]:
         def sink(received: Received) -> bool:
@@ -116,15 +118,20 @@ class NatsBus:
         return sink
 
     def _subject(self, kind: str, text: str, *, pattern: bool) -> str:
-        check_subject(text, pattern=pattern)
-        found = f"{self._link.address.prefix}.{kind}.{text}"
-        try:
-            too_long = len(found.encode()) > _SUBJECT_BYTES
-        except UnicodeEncodeError:
-            raise BusInvalid("bus_subject_invalid", f"{text!r} has no form in UTF-8.") from None
-        if too_long:
-            raise BusInvalid("bus_subject_invalid", f"A subject over NATS has at most {_SUBJECT_BYTES} bytes.")
-        return found
+        return _checked(self._link.address.prefix, kind, text, pattern)
+
+
+@lru_cache(_SUBJECTS_KEPT)
+def _checked(prefix: str, kind: str, text: str, pattern: bool) -> str:
+    check_subject(text, pattern=pattern)
+    found = f"{prefix}.{kind}.{text}"
+    try:
+        too_long = len(found.encode()) > _SUBJECT_BYTES
+    except UnicodeEncodeError:
+        raise BusInvalid("bus_subject_invalid", f"{text!r} has no form in UTF-8.") from None
+    if too_long:
+        raise BusInvalid("bus_subject_invalid", f"A subject over NATS has at most {_SUBJECT_BYTES} bytes.")
+    return found
 
 
 class _Responder:
@@ -147,11 +154,11 @@ class _Responder:
         task.add_done_callback(self._running.discard)
         return busy
 
-    async def finish(self) -> None:
-        """Let what is under way end, 5 s at most."""
+    async def finish(self, seconds: float) -> None:
+        """Let what is under way end, within `seconds`."""
         running = self._running - {task for task in (asyncio.current_task(),) if task}
         if running:
-            _, unfinished = await asyncio.wait(running, timeout=CLOSE_SECONDS)
+            _, unfinished = await asyncio.wait(running, timeout=seconds)
             for task in unfinished:
                 task.cancel()
             if unfinished:

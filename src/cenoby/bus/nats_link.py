@@ -88,25 +88,28 @@ class NatsLink:
         await self.listen(f"{self._inbox}.*", "", self._answered)
 
     async def publish(
-        self, subject: str, data: bytes, *, reply: str = "", headers: dict[str, str] | None = None
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        reply: str = "",
+        headers: dict[str, str] | None = None,
+        patience: float = _PATIENCE_SECONDS,
     ) -> None:
-        """Send; while there is no connection, wait for one, but not long.
+        """Send; while there is no connection, wait for one, but no longer than `patience` seconds.
 
         Raises:
             BusInvalid: bus_payload_invalid, where the server takes no message of that size.
             BusUnavailable: bus_closed, bus_disconnected.
         """
-        await self._send(subject, data, reply, headers, _PATIENCE_SECONDS)
-
-    async def _send(
-        self, subject: str, data: bytes, reply: str, headers: dict[str, str] | None, patience: float
-    ) -> None:
-        if len(data) > self.max_payload:
+        client = self._client
+        if len(data) > client.max_payload:
             text = f"{len(data)} bytes are more than {self.address.shown} takes ({self.max_payload}, its max_payload)."
             raise BusInvalid("bus_payload_invalid", text)
-        await self._ready(patience)
+        if not self._takes_more():
+            await self._ready(patience)
         try:
-            await self._client.publish(subject, data, reply=reply, headers=headers)
+            await client.publish(subject, data, reply, headers)
         except errors.Error as error:
             self._last_error = error
             raise self.disconnected() from error
@@ -137,7 +140,7 @@ class NatsLink:
         timer = loop.call_later(seconds, _time_out, answer) if seconds is not None else None
         try:
             patience = _PATIENCE_SECONDS if seconds is None else min(seconds, _PATIENCE_SECONDS)
-            await self._send(subject, data, f"{self._inbox}.{token}", headers, patience)
+            await self.publish(subject, data, reply=f"{self._inbox}.{token}", headers=headers, patience=patience)
             received = await answer
         finally:
             if timer:
@@ -228,9 +231,13 @@ class NatsLink:
             **self.address.identity.options(),
         }
 
+    def _takes_more(self) -> bool:
+        client = self._client
+        return client.is_connected and client.pending_data_size <= _UNSENT_BYTES and not self._closed
+
     async def _ready(self, patience: float = _PATIENCE_SECONDS) -> None:
         self.check_open()
-        if self._client.is_connected and self._client.pending_data_size <= _UNSENT_BYTES:
+        if self._takes_more():
             return
         try:
             async with asyncio.timeout(patience):

@@ -26,9 +26,13 @@ _LATER_SECONDS = 0.1
 _LATEST_SECONDS = 30.0
 _PAUSE_SECONDS = 0.2
 _TRIM_SECONDS = 60.0
+_WANTED = json.dumps({"batch": 1, "expires": round(_PULL_SECONDS * 1e9)}).encode()
+_DONE = b"+ACK"
+_DONE_AND_WANTED = b"+NXT " + _WANTED
 _UNHEARD = "Nobody acknowledged it in time: its worker went away each time it was delivered."
 _log = logging.getLogger(__name__)
 
+Pulled = tuple[Received, Delivery]
 Bury = Callable[[Envelope, int, str], Awaitable[None]]
 """Makes a dead letter of an envelope after so many deliveries for this reason."""
 
@@ -132,52 +136,63 @@ class NatsWorker:
                 pull.set_result(None)
 
     async def _place(self) -> None:
+        pulled: Pulled | None = None
         while not self._closing:
             try:
-                received = await self._pull()
-                if received is not None:
-                    await self._handle(received)
+                pulled = await (self._handle(*pulled) if pulled else self._pull(self._next, _WANTED))
             except BusUnavailable:
+                pulled = None
                 await asyncio.sleep(_PAUSE_SECONDS)
             except Exception:  # noqa: BLE001 - a place that ended would be missing until the next start
+                pulled = None
                 _log.exception("work place stumbled")
                 await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _pull(self) -> Received | None:
+    async def _pull(self, subject: str, wanted: bytes) -> Pulled | None:
+        """What comes for `wanted`, sent to `subject`: one message of the stream, or None."""
         token = str(next(self._tokens))
-        pull = self._pulls[token] = asyncio.get_running_loop().create_future()
-        wanted = json.dumps({"batch": 1, "expires": round(_PULL_SECONDS * 1e9)}).encode()
+        loop = asyncio.get_running_loop()
+        pull = self._pulls[token] = loop.create_future()
+        timer = loop.call_later(_PULL_SECONDS + 2, _give_up, pull)
         try:
-            await self._link.publish(self._next, wanted, reply=f"{self._inbox}.{token}")
-            async with asyncio.timeout(_PULL_SECONDS + 2):
-                received = await pull
-        except TimeoutError:
-            return None
+            await self._link.publish(subject, wanted, reply=f"{self._inbox}.{token}")
+            received = await pull
         finally:
+            timer.cancel()
             self._pulls.pop(token, None)
         if received is None or received.status == "408":
             return None
-        if Delivery.of(received) is None:
+        delivery = Delivery.of(received)
+        if delivery is None:
             # No such consumer, too many pulls, or another leader: 404, 409, 503.
             await asyncio.sleep(_PAUSE_SECONDS)
             with contextlib.suppress(JetStreamRefused):
                 await self._ensure()
             return None
-        return received
+        return received, delivery
 
-    async def _handle(self, received: Received) -> None:
-        delivery = Delivery.of(received)
-        assert delivery is not None
+    async def _handle(self, received: Received, delivery: Delivery) -> Pulled | None:
+        """Work on it and answer for it; the next one, where that was asked for in the same message."""
         if delivery.position in self._held:
             # Delivered again while it is still at work here, e.g. after an outage: that work answers for both.
             self._held[delivery.position] = received.reply
-            return
+            return None
         self._held[delivery.position] = received.reply
-        answer = b"-NAK"
+        answer, more = b"-NAK", False
         try:
             answer = await self._work(received, delivery)
+            more = answer == _DONE and not self._closing
         finally:
-            await self._answer(self._held.pop(delivery.position), answer)
+            reply = self._held.pop(delivery.position)
+            if not more:
+                await self._answer(reply, answer)
+        if not more:
+            return None
+        try:
+            return await self._pull(reply, _DONE_AND_WANTED)
+        except BusUnavailable as error:
+            _unanswered(error)
+            raise
 
     async def _work(self, received: Received, delivery: Delivery) -> bytes:
         """What to answer for it."""
@@ -191,7 +206,7 @@ class NatsWorker:
             return b"+TERM"
         try:
             await self._handler(envelope)
-            return b"+ACK"
+            return _DONE
         except Exception as error:  # noqa: BLE001 - whatever it raises, it is tried again or kept as a dead letter
             _log.warning("work failed", exc_info=error, extra={"subject": envelope.recipient})
             reason = "".join(traceback.format_exception(error))
@@ -205,8 +220,7 @@ class NatsWorker:
         try:
             await self._link.publish(reply, answer)
         except BusUnavailable as error:
-            # It will be delivered again, which is what at least once means.
-            _log.warning("work could not be answered for", extra={"reason": error.message})
+            _unanswered(error)
 
     async def _keep(self) -> None:
         """Tell the server that what is held is at work, and now and then have done work forgotten."""
@@ -220,3 +234,13 @@ class NatsWorker:
                 with contextlib.suppress(BusUnavailable, JetStreamRefused):
                     await self._trim()
             await asyncio.sleep(self._beat)
+
+
+def _give_up(pull: asyncio.Future[Received | None]) -> None:
+    if not pull.done():
+        pull.set_result(None)
+
+
+def _unanswered(error: BusUnavailable) -> None:
+    # It will be delivered again, which is what at least once means.
+    _log.warning("work could not be answered for", extra={"reason": error.message})

@@ -22,8 +22,8 @@ from collections.abc import Callable, Coroutine
 from itertools import count
 from typing import Any
 
-from cenoby.bus.contract import DEFAULT_DEPTH, BusUnavailable, Handler, check_subject
-from cenoby.bus.delivery import CLOSE_SECONDS, LocalSubscription, delivery_trace
+from cenoby.bus.contract import CLOSE_SECONDS, DEFAULT_DEPTH, BusUnavailable, Handler, check_subject
+from cenoby.bus.delivery import LocalSubscription, delivery_trace
 from cenoby.bus.redis_address import RETRY_SECONDS, RedisAddress
 from cenoby.bus.redis_bus_scripts import CANCEL, LEAVE, PUBLISH, REGISTER, REQUEST, STREAM_LENGTH
 from cenoby.bus.redis_inbound import Listener, StreamReader
@@ -174,18 +174,19 @@ class RedisBus:
             await asyncio.wait(under_way)
         await self._hang_up()
 
-    async def forget(self, subscription: LocalSubscription) -> None:
-        """Deliver nothing more to `subscription`; called by its own `close`."""
+    async def forget(self, subscription: LocalSubscription, seconds: float) -> None:
+        """Deliver nothing more to `subscription`; called by its own `close`. Requests under way end by themselves."""
+        del seconds
         if not subscription.group:
             self._listener.remove(subscription)
         elif self._reader.remove(subscription):
             names = (subscription.subject, subscription.group)
             await self._quietly(self._commands.run(LEAVE, self._root, self._me, 0, *names))
 
-    def trace(self, envelope: Envelope, status: str, published_ns: int, taken_ns: int) -> None:
-        """Record a delivery that has just been handled; times are monotonic nanoseconds, the first of its arrival."""
+    def trace(self, delivery: str, envelope: Envelope, status: str, published_ns: int, taken_ns: int) -> None:
+        """Record a delivery, by its id, that has just been handled; times are monotonic ns from its arrival on."""
         if self._trace is not None and envelope.correlation:
-            self._trace(delivery_trace(self.clock, envelope, status, published_ns, taken_ns))
+            self._trace(delivery_trace(self.clock, delivery, envelope, status, published_ns, taken_ns))
 
     async def _hang_up(self) -> None:
         chores = {*self._chores, *([self._beat] if self._beat else [])} - {asyncio.current_task()}

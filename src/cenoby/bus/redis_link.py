@@ -20,12 +20,14 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from cenoby.bus.contract import BusInvalid, BusUnavailable
 from cenoby.bus.redis_address import RETRY_SECONDS, RedisAddress
+from cenoby.bus.redis_protocol import Replies, pack_command
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.errors import CenobyError
 
 BEAT_SECONDS = 1.0
 """How often something is sent on each connection, so that a silent one is known to be dead."""
 _SILENCE_SECONDS = 8.0
+_READ_BYTES = 256 * 1024
 _BLIP_SECONDS = 1.0
 _PAUSES = (0.02, 0.1, 0.3, 1.0)
 _log = logging.getLogger(__name__)
@@ -95,7 +97,7 @@ class Lane:
 
     def post(self, *command: Any) -> None:
         """Send a command soon. Only while `up` is set."""
-        self._outgoing += self._connection.pack_command(*command)
+        self._outgoing.append(pack_command(*command))
         self._written.set()
 
     async def restart(self) -> None:
@@ -137,14 +139,16 @@ class Lane:
         self.up.set()
         self._opened()
         writer = asyncio.create_task(self._write(connection))
+        # What redis-py has read by now are the replies to its own greeting, and all of them.
+        stream, replies = connection._reader, Replies(connection._parser.parse_error)
         try:
             while True:
                 async with asyncio.timeout(_SILENCE_SECONDS):
-                    try:
-                        response = await connection.read_response(timeout=float("inf"))
-                    except ResponseError as error:
-                        response = error
-                await self._received(response)
+                    piece: bytes = await stream.read(_READ_BYTES)
+                if not piece:
+                    raise RedisConnectionError("Connection closed by server.")
+                for reply in replies.feed(piece):
+                    await self._received(reply)
         finally:
             writer.cancel()
             await asyncio.wait((writer,))

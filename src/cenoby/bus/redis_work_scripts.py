@@ -10,6 +10,7 @@ Names, where `root` is e.g. `cenoby:0`:
     {root}:work:dead:<id>       hash: a dead letter
     {root}:work:deaths, {root}:work:deaths:<queue>   sorted sets of dead letters, by when they died (µs)
     {root}:work:nudge           channel: queues that have something to be taken
+    {root}:work:nudged:<queue>  there while nobody has looked since the queue was last named on that channel
 
 An entry's id in the stream is its position: microseconds since the epoch, or one more than the last. The names are
 made here and not handed over as keys, so this is for one Redis (with replicas) and not for a Redis Cluster.
@@ -22,6 +23,7 @@ from cenoby.bus.redis_link import Script
 RETENTION_SECONDS = 24 * 3600
 """How long done work can be replayed."""
 _IDLE_CONSUMER_MS = 3_600_000
+_NUDGE_MS = 1_000
 
 _COMMON = f"""
 local time = redis.call('TIME')
@@ -36,6 +38,13 @@ local function trim(queue)
   local oldest = now - {RETENTION_SECONDS} * 1000000
   if first[2] and tonumber(first[2]) < oldest then oldest = tonumber(first[2]) end
   redis.call('XTRIM', key('q', queue), 'MINID', '~', text(oldest) .. '-0')
+end
+
+-- All workers are told once; whoever of them has room will look, and finds what came meanwhile, too.
+local function nudge(queue)
+  if redis.call('SET', key('nudged', queue), '1', 'NX', 'PX', {_NUDGE_MS}) then
+    redis.call('PUBLISH', root .. 'nudge', queue)
+  end
 end
 
 local function finish(queue, entry)
@@ -68,7 +77,7 @@ local function add(queue, id, data, again)
   end
   redis.call('PERSIST', stream)
   redis.call('ZADD', key('open', queue), position, added)
-  redis.call('PUBLISH', root .. 'nudge', queue)
+  nudge(queue)
 end
 
 local function held(queue, entry, consumer)
@@ -94,6 +103,7 @@ TAKE = Script(
 local queue, me, room, wait, most = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
 local stream, later, tries = key('q', queue), key('later', queue), key('tries', queue)
 local taken = {}
+redis.call('DEL', key('nudged', queue))
 if redis.call('EXISTS', stream) == 0 then return {taken, '0'} end
 redis.pcall('XGROUP', 'CREATE', stream, 'w', '0')
 
@@ -171,7 +181,7 @@ end
 redis.call('XACK', key('q', queue), 'w', entry)
 redis.call('ZADD', key('later', queue), now + micros, entry)
 if undo == '1' then redis.call('HINCRBY', key('tries', queue), entry, -1) end
-if micros == 0 then redis.call('PUBLISH', root .. 'nudge', queue) end
+if micros == 0 then nudge(queue) end
 return 1
 """
 )

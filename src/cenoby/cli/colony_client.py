@@ -6,15 +6,12 @@ import http.client
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
-from cenoby import __version__
 from cenoby.app.data_dir import DataDirUnavailable, find
-from cenoby.kernel.codec import from_json, to_json
-from cenoby.kernel.errors import InvalidInput, error_from_wire
-
-REVISION = "2026-07-28"
+from cenoby.kernel.errors import InvalidInput
+from cenoby.kernel.mcp_request import request_body, request_headers, result_in, tool_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +39,8 @@ class ColonyClient:
     ) -> tuple[Any, str]:
         """As `call`, and the id of the journal record of this call; empty where the colony does not say it."""
         result = self.request("tools/call", {"name": tool, "arguments": arguments or {}}, timeout=timeout)
-        if result.get("isError"):
-            wire = result.get("_meta", {}).get("cenoby/error")
-            text = " ".join(block.get("text", "") for block in result.get("content", []))
-            raise error_from_wire(wire or {"code": "tool_error", "message": text, "family": "fault"})
+        if (error := tool_error(result)) is not None:
+            raise error
         return result.get("structuredContent", result.get("content")), result.get("_meta", {}).get("cenoby/record", "")
 
     def request(self, method: str, params: dict[str, Any], *, timeout: float = 30) -> dict[str, Any]:
@@ -54,41 +49,21 @@ class ColonyClient:
         Raises:
             CenobyError: the colony refused, or there is no colony.
         """
-        body = to_json({"jsonrpc": "2.0", "id": 1, "method": method, "params": params | {"_meta": _meta()}})
-        answer = self._post(method, str(params.get("name", "")), body, timeout)
-        if "error" in answer:
-            error = cast(dict[str, Any], answer["error"])
-            data = error.get("data")
-            wire = cast(dict[str, Any], data).get("cenoby/error") if isinstance(data, dict) else None
-            raise error_from_wire(
-                wire or {"code": f"mcp{error.get('code')}", "message": error.get("message", ""), "family": "invalid"}
-            )
-        return cast(dict[str, Any], answer["result"])
+        body = request_body(method, params, client="cenoby-cli")
+        return result_in(*self._post(request_headers(method, params, self.token), body, timeout))
 
-    def _post(self, method: str, name: str, body: bytes, timeout: float) -> dict[str, Any]:
+    def _post(self, headers: dict[str, str], body: bytes, timeout: float) -> tuple[int, str, bytes]:
         parts = urlsplit(self.url)
-        headers = {
-            "Authorization": f"Bearer {self.token}",
-            "Content-Type": "application/json",
-            "Accept": "application/json, text/event-stream",
-            "MCP-Protocol-Version": REVISION,
-            "Mcp-Method": method,
-        } | ({"Mcp-Name": name} if name else {})
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        connection = kind(parts.hostname or "", parts.port, timeout=timeout)
         try:
             connection.request("POST", parts.path, body, headers)
             response = connection.getresponse()
-            text = response.read()
+            return response.status, response.headers.get_content_type(), response.read()
         except OSError as error:
             raise DataDirUnavailable("colony_not_running", f"No colony answers at {self.url} ({error}).") from None
         finally:
             connection.close()
-        if response.headers.get_content_type() == "text/event-stream":
-            text = _last_event(text)
-        answer = from_json(text) if text else None
-        if not isinstance(answer, dict) or not ({"result", "error"} & answer.keys()):
-            raise error_from_wire(_http_problem(response.status, answer))
-        return cast(dict[str, Any], answer)
 
 
 class CallerAmbiguous(InvalidInput):
@@ -123,26 +98,3 @@ def _operator_token(data: Path) -> str:
         raise DataDirUnavailable(
             "data_unusable", f"{data}/admin.token cannot be read ({error.strerror}); name a token with --token."
         ) from None
-
-
-def _meta() -> dict[str, Any]:
-    return {
-        "io.modelcontextprotocol/protocolVersion": REVISION,
-        "io.modelcontextprotocol/clientInfo": {"name": "cenoby-cli", "version": __version__},
-        "io.modelcontextprotocol/clientCapabilities": {},
-    }
-
-
-def _last_event(text: bytes) -> bytes:
-    lines = [line[5:].strip() for line in text.splitlines() if line.startswith(b"data:")]
-    return lines[-1] if lines else b""
-
-
-def _http_problem(status: int, answer: Any) -> dict[str, Any]:
-    problem = cast(dict[str, Any], answer) if isinstance(answer, dict) else {}
-    families = {400: "invalid", 401: "unauthenticated", 403: "refused", 404: "not_found", 503: "unavailable"}
-    return {
-        "code": problem.get("code") or "colony_answer_invalid",
-        "message": problem.get("message") or f"The colony answered with HTTP {status}.",
-        "family": families.get(status, "fault"),
-    }

@@ -29,6 +29,8 @@ def tail(
     follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="", help="Go on with new ones.")] = False,
     agent: Annotated[str | None, Parameter(help="Only of this agent.")] = None,
     mad: Annotated[str | None, Parameter(help="Only of this MAD.")] = None,
+    tool: Annotated[str | None, Parameter(help="Only of this tool, by canonical name.")] = None,
+    code: Annotated[str | None, Parameter(help="Only with this error or event code.")] = None,
     correlation: Annotated[str | None, Parameter(help="Only with this correlation id.")] = None,
     since: Annotated[str | None, Parameter(help="Only from this time on, RFC 3339.")] = None,
     until: Annotated[str | None, Parameter(help="Only before this time, RFC 3339.")] = None,
@@ -40,7 +42,15 @@ def tail(
 ) -> None:
     """Show the newest records, the newest last."""
     client = connect(settings_for(data, config).data, token, operator=operator)
-    filters = {"agent": agent, "mad": mad, "correlation": correlation, "since": since, "until": until}
+    filters = {
+        "agent": agent,
+        "mad": mad,
+        "tool": tool,
+        "code": code,
+        "correlation": correlation,
+        "since": since,
+        "until": until,
+    }
     query: dict[str, Any] = {key: value for key, value in filters.items() if value is not None}
     reading, table = _Reading(client, query), Table(_COLUMNS)
     _show(reading.newest(lines), table, as_json=json)
@@ -66,9 +76,12 @@ def show(
     if json:
         print_json(record)
         return
-    print_fields({name: value for name, value in record.items() if name != "payload"})
+    print_fields({name: value for name, value in record.items() if name not in ("payload", "event")})
     print_line("payload")
     print_line(to_json(record.get("payload")).decode())
+    if record["event"] not in (None, record["payload"]):
+        print_line("as the event's present version has it")
+        print_line(to_json(record["event"]).decode())
 
 
 def verify(

@@ -14,6 +14,8 @@ from cyclopts import App, CycloptsError
 
 from cenoby import __version__
 from cenoby.cli.failures import CommandFailed
+from cenoby.cli.node_run import run as run_node
+from cenoby.cli.tools_list import tools as list_tools
 from cenoby.kernel.errors import CenobyError
 
 app = App(name="cenoby", version=__version__, help="A community of LLM agents in one process, under one rule.")
@@ -33,7 +35,15 @@ app.command(
     "cenoby.cli.status:status",
     help="Show the colony: its MADs, their mailboxes, the journal's head and the protections that hold.",
 )
-app.command("cenoby.cli.tools:tools", help="List the tools that the caller's roles allow.")
+tools = App(name="tools", help="List the tools that the caller's roles allow.")
+tools.default(list_tools)
+tools.command(
+    "cenoby.cli.pins:pins", help="Show the tools of other colonies: pinned, or in quarantine, and then what changed."
+)
+tools.command(
+    "cenoby.cli.pins:accept", help="Accept a tool of another colony as it is now; it is out of quarantine at once."
+)
+app.command(tools)
 app.command(
     "cenoby.cli.tools:call",
     help="Call one tool and print its result as JSON; a value in `key=value` is JSON unless the tool wants text.",
@@ -47,11 +57,51 @@ app.command(
     help="Look at the machine, the settings and the data directory; exit code 1 where something must be mended.",
 )
 
-token = App(name="token", help="Tokens of agents: create, list, revoke.")
+app.command(
+    "cenoby.cli.unit:unit",
+    help="Print a hardened systemd service file that starts this very program; redirect it to /etc/systemd/system.",
+)
+
+token = App(name="token", help="Agents and their tokens: create, rotate, list, revoke; block whom others vouch for.")
 token.command("cenoby.cli.token:create", help="Make a token for an agent; printed this once and kept only as a hash.")
 token.command("cenoby.cli.token:list_", name="list", help="List tokens: whose, since when, until when, revoked or not.")
+token.command(
+    "cenoby.cli.token:agents",
+    help="List agents: their roles, department, seniority, autonomy, and whom they work for.",
+)
+token.command(
+    "cenoby.cli.token:rotate",
+    help="Replace a token by a new one with the same agent and life time; the old one works for the grace.",
+)
 token.command("cenoby.cli.token:revoke", help="Revoke a token; it stops working at once.")
+token.command("cenoby.cli.token:block", help="Keep an agent out that another authority vouches for.")
+token.command(
+    "cenoby.cli.token:unblock",
+    help="Let an agent in again that another authority vouches for; prints who is still kept out.",
+)
 app.command(token)
+
+approvals = App(name="approvals", help="Calls that wait for a person, and what became of them.")
+approvals.command(
+    "cenoby.cli.approvals:list_", name="list", help="Show calls that wait for a person's decision, newest first."
+)
+approvals.command(
+    "cenoby.cli.approvals:show",
+    help="Show one request with its whole context: why a person must decide, and the conversation word for word.",
+)
+approvals.command(
+    "cenoby.cli.approvals:approve",
+    help="Say yes: the parked call runs at once. What is critical needs a second person, who says the same.",
+)
+approvals.command("cenoby.cli.approvals:deny", help="Say no, and why.")
+approvals.command(
+    "cenoby.cli.approvals:revoke", help="End what a yes approved beyond its one call; calls are asked for again."
+)
+approvals.command(
+    "cenoby.cli.approvals:result",
+    help="Show what became of a call of one's own that was parked, and its result once it is there.",
+)
+app.command(approvals)
 
 journal = App(name="journal", help="What happened, who allowed it, and the proof.")
 journal.command("cenoby.cli.journal:tail", help="Show the newest records, the newest last.")
@@ -65,6 +115,68 @@ a journal that was cut short behind one of them does not hold.""",
 )
 app.command(journal)
 
+evidence = App(name="evidence", help="The journal, proved to outsiders: signed checkpoints, proofs, exports.")
+evidence.command(
+    "cenoby.cli.evidence:status",
+    help="Show the log: its size, the newest checkpoint, the keys that sign it, and how each destination stands.",
+)
+evidence.command(
+    "cenoby.cli.evidence:checkpoint",
+    help="Sign the log with all records of by now, and print the checkpoint; keep it where nobody here can reach.",
+)
+evidence.command(
+    "cenoby.cli.evidence:publish",
+    help="Sign the log, send that to every destination of the settings now, and show which took it.",
+)
+evidence.command(
+    "cenoby.cli.evidence:prove",
+    help="Write the proof that one record is under the newest checkpoint, for the stand-alone verifier.",
+)
+evidence.command(
+    "cenoby.cli.evidence:consistency",
+    help="Write the proof that the log continues earlier checkpoints, for the stand-alone verifier; without records.",
+)
+evidence.command(
+    "cenoby.cli.evidence:export",
+    help="""Write a slice of the journal with its proofs, for the stand-alone verifier.
+
+A part without gaps proves that nothing in it was left out; with --agent and the like it is a selection, which
+proves what is in it. Records behind the newest checkpoint are not in it.""",
+)
+evidence.command(
+    "cenoby.cli.evidence:key",
+    help="""Print the public keys that sign checkpoints, the newest first, as reviewers need them; or change the keys.
+
+To replace the key: --new, give the new public key to everybody who checks, then --retire. A running colony takes
+the change over with its next checkpoint.""",
+)
+app.command(evidence)
+
+app.command(
+    "cenoby.cli.witness:witness",
+    help="""Sign checkpoints of colonies' logs that continue those before (C2SP tlog-witness); prints `ready URL KEY`.
+
+It speaks plain HTTP: put a TLS proxy in front where it faces a network. The key is made at the first start.""",
+)
+
+events = App(name="events", help="What the colony says of itself, in the journal and on its bus.")
+events.command("cenoby.cli.events:schema", help="Print the JSON Schema of all events, of every version.")
+app.command(events)
+
+api = App(name="api", help="Versioned APIs between colonies: what one publishes, and whether it keeps its promise.")
+api.command("cenoby.cli.api:list_", name="list", help="List what the colony publishes, every major version.")
+api.command(
+    "cenoby.cli.api:schema",
+    help="Print one version of a published API as a document, for those who build on it to keep.",
+)
+api.command(
+    "cenoby.cli.api:check",
+    help="""Check that a colony keeps what a document of its API promised; exit code 1 and each thing that it does not.
+
+Consumers run it against their provider; a provider runs it with the documents that it published.""",
+)
+app.command(api)
+
 mad = App(name="mad", help="The life of one MAD while the rest serves: pause, resume, restart, kill.")
 mad.command("cenoby.cli.mad:pause", help="Let the calls of a MAD wait until it is resumed; those under way go on.")
 mad.command("cenoby.cli.mad:resume", help="Serve the calls of a paused MAD again.")
@@ -73,6 +185,49 @@ mad.command(
 )
 mad.command("cenoby.cli.mad:kill", help="Stop a MAD at once; its tools refuse with the reason until it is restarted.")
 app.command(mad)
+
+app.command(
+    "cenoby.cli.kill:kill",
+    help="Stop an agent, a MAD, a tool, a tenant or all of it, on every node; calls at work are cut off.",
+)
+app.command("cenoby.cli.kill:unkill", help="Lift a kill switch, so that what it stopped goes on.")
+app.command("cenoby.cli.kill:kills", help="List what is stopped by kill switches, by whom and why.")
+
+autonomy = App(name="autonomy", help="What agents may do without asking a person: list, show, set.")
+autonomy.command(
+    "cenoby.cli.autonomy:list_",
+    name="list",
+    help="Show the level of every agent, what decided it, and the levels that were set.",
+)
+autonomy.command(
+    "cenoby.cli.autonomy:show", help="Show the level of one agent, what decided it, and why it was set or lowered."
+)
+autonomy.command(
+    "cenoby.cli.autonomy:set_",
+    name="set",
+    help="Set the level of an agent, a department or the company; it holds from the next call on. Only a person may.",
+)
+app.command(autonomy)
+
+node = App(
+    name="node",
+    help="""Host some MADs of a colony in this process, here or on another machine; prints `ready NODE` when it does.
+
+Bus and store are those of the colony. An operator enrols the node once: the first start says with which command.""",
+)
+node.default(run_node)
+node.command("cenoby.cli.node:enroll", help="Believe what a node signs from now on; its first start prints its key.")
+node.command("cenoby.cli.node:revoke", help="Believe a node no more; every other node refuses it within a second.")
+node.command("cenoby.cli.node:list_", name="list", help="List nodes: enrolled or not, there or not, what they host.")
+app.command(node)
+app.command(
+    "cenoby.cli.node:split",
+    help="Move a MAD of the running colony into a process of its own on this machine; no call is lost.",
+)
+app.command("cenoby.cli.node:merge", help="Take a MAD back from other nodes into the colony's own process.")
+app.command(
+    "cenoby.cli.node:drain", help="Have a node leave its MADs to others and end, once what it has under way is done."
+)
 
 deadletters = App(name="deadletters", help="Work that was tried and given up: list, retry, drop.")
 deadletters.command(
@@ -83,6 +238,48 @@ deadletters.command(
 deadletters.command("cenoby.cli.deadletters:retry", help="Put a dead letter back into its queue with all its tries.")
 deadletters.command("cenoby.cli.deadletters:drop", help="Forget a dead letter; its work is never done.")
 app.command(deadletters)
+
+store = App(name="store", help="The colony's database.")
+store.command(
+    "cenoby.cli.store:migrate",
+    help="""Copy a stopped colony's SQLite file to PostgreSQL, and check the journal's chain and all row counts there.
+
+The file stays as it is. Interrupted, run it again: it goes on where it was, and no colony starts on half a copy.""",
+)
+app.command(store)
+
+policy = App(name="policy", help="Who may do what: check the policies, explain, test and compare them.")
+policy.command(
+    "cenoby.cli.policy:check",
+    help="""Check policies as a colony does when it loads them; no colony need run.
+
+Syntax, types, action types, arguments of tools, ids and roles. Exit code 0 where all is well, 2 with every place
+that is wrong.""",
+)
+policy.command(
+    "cenoby.cli.policy:explain",
+    help="""Say what policy decides on a call, by which policy, and how each condition of it comes out.
+
+Asks the running colony, or with --role the files. Exit code 0, whatever the decision is.""",
+)
+policy.command(
+    "cenoby.cli.policy:test",
+    help="""Compare what policy decides with a table of what it should; exit code 1 where it decides otherwise.
+
+A case gives roles, or the name of an agent of the running colony; a tool or an action; and what is expected.""",
+)
+policy.command(
+    "cenoby.cli.policy:diff",
+    help="""List who gains or loses which tool between two versions; exit code 1 where anything differs.
+
+Over the agents and tools of the colony that runs on this data directory. Without one: over one agent for each role,
+named `role:<role>`, and the tools that the settings' MADs declare.""",
+)
+policy.command(
+    "cenoby.cli.policy:schema",
+    help="Print the schema that policies are checked against, in Cedar's schema language.",
+)
+app.command(policy)
 
 config = App(name="config", help="The settings: what is allowed, what is in force, whether a file is right.")
 config.command("cenoby.cli.config:schema", help="Print the JSON Schema of the settings file.")

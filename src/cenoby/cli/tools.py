@@ -1,4 +1,4 @@
-"""`cenoby tools` and `cenoby call`: see the tools and use one."""
+"""`cenoby call`: use a tool; and the listing of all of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from cenoby.cli.colony_client import ColonyClient, connect
 from cenoby.cli.failures import ArgumentsInvalid
 from cenoby.cli.options import Config, Data, Json, Operator, Token
-from cenoby.cli.output import print_json, print_table
+from cenoby.cli.output import print_json
 from cenoby.cli.settings_source import settings_for
 from cenoby.kernel.codec import CodecError, from_json
 
@@ -24,22 +24,6 @@ _KINDS: dict[type, set[str]] = {
     type(None): {"null"},
 }
 """JSON types that a value of a Python type has."""
-
-
-def tools(
-    *,
-    data: Data = None,
-    config: Config = None,
-    token: Token = None,
-    operator: Operator = False,
-    json: Json = False,
-) -> None:
-    """List the tools that the caller's roles allow."""
-    found = _all_tools(connect(settings_for(data, config).data, token, operator=operator))
-    if json:
-        print_json(found)
-        return
-    print_table(("tool", "what it does"), [(one["name"], one.get("description", "")) for one in found])
 
 
 def call(
@@ -58,7 +42,8 @@ def call(
     print_json(client.call(tool, _arguments([arguments, *pairs], lambda: _input_schema(client, tool))))
 
 
-def _all_tools(client: ColonyClient) -> list[dict[str, Any]]:
+def all_tools(client: ColonyClient) -> list[dict[str, Any]]:
+    """Every tool that the caller may list, page by page."""
     found: list[dict[str, Any]] = []
     cursor: str | None = None
     while True:
@@ -93,7 +78,7 @@ def _arguments(texts: list[str], schema: Callable[[], dict[str, Any]]) -> dict[s
 
 def _input_schema(client: ColonyClient, tool: str) -> dict[str, Any]:
     # Without one (an unknown tool, or one that the caller may not use) the colony's answer to the call says so.
-    for one in _all_tools(client):
+    for one in all_tools(client):
         if _dotted(one["name"]) == _dotted(tool):
             return one["inputSchema"]
     return {}

@@ -17,9 +17,11 @@ class Along:
 
     def run(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         """Begin `work`; it ends with the MAD, and its failure makes the MAD be made anew."""
-        task = asyncio.create_task(work, name=name)
+        task = asyncio.create_task(self._do(work), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        # Cancelled before its first step, the task never awaits it.
+        task.add_done_callback(lambda _: work.close())
 
     def on_failure(self, told: Callable[[BaseException], None]) -> None:
         """Tell `told` of the first failure, also of one that has been."""
@@ -34,6 +36,10 @@ class Along:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    async def _do(self, work: Coroutine[Any, Any, Any]) -> None:
+        # This frame tells whoever looks at the stack (colony/loop_watch.py) that the work is this MAD's.
+        await work
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -16,11 +16,6 @@ from cenoby.colony.errors import ColonyUnavailable
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.settings import BreakerSettings
 
-EVENTS = {
-    "circuit_open": "What failed again and again, or what a person named, is left alone; the payload has the reason.",
-    "circuit_closed": "It is called again.",
-}
-
 
 class CircuitState(StrEnum):
     """How a breaker stands."""
@@ -34,7 +29,7 @@ class BreakerView(msgspec.Struct, frozen=True):
     """A breaker as `status` shows it.
 
     Attributes:
-        name: what it guards, e.g. `mad:marco` or `model:https://api.example`.
+        name: what it guards, e.g. `mad:marco`, `host:example.org:443` or `model:https://api.example/v1`.
         state: closed, open or half_open.
         reason: the last failure, or what the person said who opened it.
         failures: failures in a row.
@@ -66,7 +61,7 @@ class Breaker:
 
     __slots__ = (
         "_changed", "_clock", "_failures", "_held", "_opened_ns", "_probes", "_reason", "_settings", "_since_ns",
-        "_state", "_window_ns", "name",
+        "_state", "_under_way", "_window_ns", "name",
     )  # fmt: skip
 
     def __init__(self, name: str, settings: BreakerSettings, clock: Clock, changed: Changed) -> None:
@@ -79,6 +74,7 @@ class Breaker:
         self._held = False
         self._failures = 0
         self._probes = 0
+        self._under_way = 0
         self._window_ns = 0
         self._since_ns = clock.now_ns()
         self._opened_ns = clock.monotonic_ns()
@@ -89,8 +85,11 @@ class Breaker:
         Raises:
             ColonyUnavailable: circuit_open with `retry_after`, or circuit_held_open.
         """
-        if self._state is CircuitState.CLOSED:
-            return
+        if self._state is not CircuitState.CLOSED:
+            self._probe()
+        self._under_way += 1
+
+    def _probe(self) -> None:
         if self._held:
             raise ColonyUnavailable("circuit_held_open", f"{self.name} was closed off by a person: {self._reason}")
         left = self._seconds_left()
@@ -107,6 +106,7 @@ class Breaker:
 
     def succeeded(self) -> None:
         """The call that entered did its work."""
+        self._under_way -= 1
         if self._state is CircuitState.HALF_OPEN:
             self._turn(CircuitState.CLOSED, "")
         if self._state is CircuitState.CLOSED:
@@ -118,6 +118,7 @@ class Breaker:
         Args:
             reason: what went wrong, in words that may be shown.
         """
+        self._under_way -= 1
         if self._held or self._state is CircuitState.OPEN:
             return
         now_ns = self._clock.monotonic_ns()
@@ -132,6 +133,7 @@ class Breaker:
 
     def left(self) -> None:
         """The call that entered ended and said nothing about what is guarded: refused, or cancelled."""
+        self._under_way -= 1
         self._probes = max(self._probes - 1, 0)
 
     def hold_open(self, reason: str) -> None:
@@ -151,6 +153,11 @@ class Breaker:
         left = max(self._seconds_left(), 0.0) if waits else None
         return BreakerView(self.name, self._state, self._reason, self._failures, self._since_ns, left)
 
+    def spare(self) -> tuple[bool, bool, int]:
+        """How well it could be forgotten; the smallest first: in use or held, not at rest, and since when."""
+        at_rest = self._state is CircuitState.CLOSED and not self._failures
+        return self._held or self._under_way > 0, not at_rest, self._since_ns
+
     def _seconds_left(self) -> float:
         return self._settings.open_seconds - (self._clock.monotonic_ns() - self._opened_ns) / 1e9
 
@@ -163,24 +170,36 @@ class Breaker:
 class Breakers:
     """All breakers of a node, made as they are asked for.
 
+    Agents choose which hosts are asked, so there are at most so many: one more, and a tenth of them is forgotten, those
+    at rest first and then those that changed longest ago, but none that a person holds open or that a call is in.
+
     Args:
         settings: the same for all.
         clock: the time.
         changed: told of each change of state of any of them.
+        most: so many are kept.
     """
 
-    def __init__(self, settings: BreakerSettings, clock: Clock, changed: Changed) -> None:
+    def __init__(self, settings: BreakerSettings, clock: Clock, changed: Changed, *, most: int = 1000) -> None:
         self._settings = settings
         self._clock = clock
         self._changed = changed
+        self._most = most
         self._breakers: dict[str, Breaker] = {}
 
     def of(self, name: str) -> Breaker:
         """The breaker of that name."""
         found = self._breakers.get(name)
         if found is None:
+            if len(self._breakers) >= self._most:
+                self._forget()
             found = self._breakers[name] = Breaker(name, self._settings, self._clock, self._changed)
         return found
+
+    def _forget(self) -> None:
+        for breaker in sorted(self._breakers.values(), key=Breaker.spare)[: max(self._most // 10, 1)]:
+            if not breaker.spare()[0]:
+                del self._breakers[breaker.name]
 
     def views(self) -> list[BreakerView]:
         """All there are, by name."""

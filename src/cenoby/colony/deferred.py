@@ -9,27 +9,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import msgspec
-
 from cenoby.access.principals import Principal
 from cenoby.bus.contract import payload_as
 from cenoby.bus.work import Worker, WorkQueue
 from cenoby.colony.errors import CallInvalid
+from cenoby.colony.events import DeferredCall
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Invocation, Outcome
 from cenoby.kernel.envelope import Envelope, Priority
+from cenoby.kernel.events import tag_of
 from cenoby.kernel.ids import new_id
 
-EVENTS = {"deferred_call.v1": "In the queue `<colony>.deferred`: a tool call that a MAD wants made, however late."}
-
 _AT_ONCE = 4
-
-
-class DeferredCall(msgspec.Struct, frozen=True):
-    """Payload of `deferred_call.v1`."""
-
-    tool: str
-    arguments: dict[str, Any]
 
 
 class Deferred:
@@ -93,7 +84,7 @@ class Deferred:
             correlation=identifier,
             sender=mad,
             recipient=self._queue,
-            event="deferred_call.v1",
+            event=tag_of(DeferredCall),
             payload=DeferredCall(tool, dict(arguments)),
             priority=Priority.BULK,
         )

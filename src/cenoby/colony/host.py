@@ -1,75 +1,78 @@
-"""Hosting MADs on this node: their life cycle, their tools by name, and the bus subjects on which they answer."""
+"""Hosting MADs on this node: their life cycle, their tools by name, and the subjects on which they answer.
+
+What is hosted here is called here, over a bus that never leaves the process. What is not may be on another node
+(`colony/nodes`); nobody above can tell the difference.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
-from cenoby.bus.contract import BusUnavailable, MessageBus, Subscription
-from cenoby.colony.errors import CallInvalid, ToolFault
-from cenoby.colony.invocation import Invocation
-from cenoby.colony.mad import ListName, Mad, ResourceKind
+from cenoby.bus.contract import BusUnavailable, MessageBus, Subscription, payload_as
+from cenoby.colony.directory import Directory
+from cenoby.colony.errors import ColonyUnavailable, ToolFault
+from cenoby.colony.events import ALL_LISTS, ListName, ToolCall, ToolsChanged
+from cenoby.colony.invocation import Call, Invocation
+from cenoby.colony.mad import Mad
 from cenoby.colony.mailbox import Mailbox, MailboxState
-from cenoby.colony.prompts import HostedPrompt, hosted_prompts, prompt_tool
+from cenoby.colony.nodes.offers import RemoteMad, RemoteTool
+from cenoby.colony.nodes.outgoing import RemoteCalls
+from cenoby.colony.running import run_tool
 from cenoby.colony.scheduler import Scheduler
-from cenoby.colony.tool import Tool, ToolContent, tools_of
+from cenoby.colony.tool import Tool, ToolReply, tools_of
 from cenoby.kernel.clock import Clock
-from cenoby.kernel.envelope import Envelope
-from cenoby.kernel.errors import CenobyError
+from cenoby.kernel.envelope import Envelope, Priority
+from cenoby.kernel.events import tag_of
 from cenoby.kernel.ids import new_id
 from cenoby.kernel.settings import MailboxSettings
 from cenoby.telemetry.logs import get_logger
 
 _log = get_logger("colony.host")
 _DRAIN_SECONDS = 5.0
-
-EVENTS = {
-    "tool_call.v1": "On `<colony>.mad.<mad>`: run one tool for an invocation that is under way on this node.",
-    "tools_changed.v1": "On `<colony>.tools`: the lists of the MAD `mad` changed; `lists` says which, if not all.",
-}
+_LOOK_SECONDS = 0.05
+_TOOL_CALL = tag_of(ToolCall)
 
 
-class ToolCall(msgspec.Struct, frozen=True):
-    """Bus event `tool_call.v1`: run one tool for an invocation that is under way on this node."""
-
-    invocation: str
-    tool: str
-
-
-class ToolReply(msgspec.Struct, frozen=True):
-    """The reply to it: what the tool gave back, as plain JSON types or content blocks."""
-
-    value: Any = None
-    blocks: list[dict[str, Any]] | None = None
-    is_error: bool = False
-
-
-class Host:
+class Host(Directory):
     """The MADs of one node.
 
     Args:
-        bus: where their calls arrive.
+        bus: the colony's.
         colony: the colony's name, first part of every subject.
         mailbox: limits of each mailbox.
         clock: the time.
+        local: how calls reach the MADs of this process, where that is not the colony's bus.
     """
 
-    def __init__(self, bus: MessageBus, colony: str, mailbox: MailboxSettings, clock: Clock) -> None:
+    def __init__(
+        self, bus: MessageBus, colony: str, mailbox: MailboxSettings, clock: Clock, local: MessageBus | None = None
+    ) -> None:
+        super().__init__()
         self._bus = bus
+        self._local = local or bus
         self._colony = colony
         self._mailbox_settings = mailbox
         self._clock = clock
-        self._mads: dict[str, Mad] = {}
-        self._tools: dict[str, Tool] = {}
         self._mailboxes: dict[str, Mailbox] = {}
         self._watchers: dict[str, Mailbox] = {}
         self._subscriptions: dict[str, Subscription] = {}
-        self._live: dict[str, Invocation] = {}
+        self._live: dict[str, tuple[Invocation, Call]] = {}
         self._started: set[str] = set()
         self._scheduler = Scheduler(mailbox.running)
+        self._remote: RemoteCalls | None = None
+
+    def join(self, elsewhere: Mapping[str, RemoteMad], calls: RemoteCalls) -> None:
+        """Offer the MADs of other nodes as well.
+
+        Args:
+            elsewhere: those MADs by name; always the current ones.
+            calls: how they are called.
+        """
+        self._elsewhere, self._remote = elsewhere, calls
+        self.relist()
 
     async def add(self, mad: Mad) -> None:
         """Start a MAD and take calls for it; listeners of `<colony>.tools` hear of it.
@@ -88,21 +91,40 @@ class Host:
         watchers = self._mailbox_settings.model_copy(update={"concurrency": self._mailbox_settings.watchers})
         self._watchers[mad.name] = Mailbox(mad.name, watchers, self._clock)
         self._tools.update({tool.name: tool for tool in tools})
-        self._subscriptions[mad.name] = await self._bus.subscribe(self.subject(mad.name), self._serve, group="host")
+        self._subscriptions[mad.name] = await self._local.subscribe(self.subject(mad.name), self._take, group="host")
         await self.lists_changed(mad.name)
 
     async def remove(self, name: str) -> None:
         """Take no more calls for a MAD and stop it."""
+        self._leaving.discard(name)
         mad = self._mads.pop(name)
         await self._subscriptions.pop(name).close()
         self._tools = {key: tool for key, tool in self._tools.items() if tool.mad != name}
-        self._mailboxes.pop(name).close()
-        del self._watchers[name]
+        for mailbox in (self._mailboxes.pop(name), self._watchers.pop(name)):
+            mailbox.take_down(f"{name} is hosted here no more")
+            mailbox.close()
         if name in self._started:
             self._started.discard(name)
             await mad.along.stop()
             await mad.stop()
         await self.lists_changed(name)
+
+    def leave(self, name: str) -> None:
+        """Send new calls of a MAD to the other nodes that have it; those that are here are served to their end."""
+        self._leaving.add(name)
+        self.relist()
+
+    async def end_watches(self, name: str) -> None:
+        """Cut off the calls of a MAD that only wait for news; they are made again where it is hosted then."""
+        await self._watchers[name].empty(0)
+
+    async def empty(self, name: str, seconds: float) -> None:
+        """Wait until no call of a MAD is at work or waits; after `seconds`, those at work are cut off."""
+        mailbox, deadline_ns = self._mailboxes[name], self._clock.monotonic_ns() + seconds * 1e9
+        # A move is rare and takes a while; a mailbox need not tell that nobody waits in it any more.
+        while mailbox.state().waiting and self._clock.monotonic_ns() < deadline_ns:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_SECONDS)
+        await mailbox.empty(max((deadline_ns - self._clock.monotonic_ns()) / 1e9, 0))
 
     def hold(self, name: str) -> None:
         """Let the calls of a MAD wait in its mailbox; those at work go on."""
@@ -141,6 +163,8 @@ class Host:
 
     async def lists_changed(self, mad: str, *lists: ListName) -> None:
         """Tell listening clients that what a MAD offers changed: these lists, or all where none is named."""
+        self._offers.pop(mad, None)
+        self.relist()
         await self._bus.publish(
             Envelope(
                 id=new_id(),
@@ -148,8 +172,8 @@ class Host:
                 correlation="",
                 sender=mad,
                 recipient=f"{self._colony}.tools",
-                event="tools_changed.v1",
-                payload={"mad": mad, "lists": lists} if lists else {"mad": mad},
+                event=tag_of(ToolsChanged),
+                payload=ToolsChanged(mad=mad, lists=lists or ALL_LISTS),
             )
         )
 
@@ -170,135 +194,112 @@ class Host:
             await self.remove(name)
 
     def subject(self, mad: str) -> str:
-        """The bus subject on which a MAD takes calls."""
+        """The subject within this process on which a MAD takes calls."""
         return f"{self._colony}.mad.{mad}"
-
-    @property
-    def mads(self) -> Iterable[Mad]:
-        """The hosted MADs, in the order in which they started."""
-        return self._mads.values()
-
-    @property
-    def mad_names(self) -> Collection[str]:
-        """The names of the hosted MADs; always the current ones."""
-        return self._mads.keys()
-
-    @property
-    def tools(self) -> Iterable[Tool]:
-        """All declared tools of all hosted MADs; those of their prompts are not among them."""
-        return self._tools.values()
-
-    @property
-    def resources(self) -> list[ResourceKind]:
-        """All kinds of resources that hosted MADs publish."""
-        return [kind for mad in self._mads.values() for kind in mad.resources()]
-
-    @property
-    def prompts(self) -> list[HostedPrompt]:
-        """All prompts that hosted MADs offer."""
-        return hosted_prompts(self._mads.values())
 
     @property
     def calls_under_way(self) -> int:
         """Calls that were sent to a MAD and have not come back."""
-        return len(self._live)
+        return len(self._live) + (self._remote.under_way if self._remote else 0)
 
     def mailbox_states(self) -> dict[str, MailboxState]:
         """The state of each MAD's mailbox, by name; calls that wait for news have one of their own, not shown here."""
         return {name: mailbox.state() for name, mailbox in self._mailboxes.items()}
 
-    def find(self, name: str) -> Tool | None:
-        """The declared tool of that canonical name, or None."""
-        return self._tools.get(name)
+    async def deliver(self, invocation: Invocation, call: Call) -> ToolReply:
+        """Send an invocation to its MAD's mailbox, here or on another node, and wait for the reply.
 
-    def tool(self, name: str) -> Tool:
-        """The tool of that canonical name, be it a declared one or a prompt's.
-
-        Raises:
-            CallInvalid: there is none.
-        """
-        found = self._tools.get(name) or prompt_tool(self._mads.values(), name)
-        if found is None:
-            # Near names are not offered: the caller may not be allowed to know them, and to find them takes long.
-            raise CallInvalid("tool_unknown", f"No tool is named {name[:64]!r}; list the tools to see what there is.")
-        return found
-
-    async def deliver(self, invocation: Invocation, deadline_ns: int) -> ToolReply:
-        """Send an invocation over the bus to its MAD's mailbox on this node, and wait for the reply.
+        Args:
+            invocation: what to send.
+            call: what the tool is to see of it.
 
         Raises:
             CenobyError: what the tool raised, or that it could not be reached.
         """
-        tool = invocation.target
+        remote = self._remote
+        if remote is None or not self._is_elsewhere(invocation.target.mad):
+            try:
+                return await self._deliver_here(invocation, call)
+            except ColonyUnavailable:
+                again = not invocation.began or invocation.target.says.idempotent
+                if remote is None or not again or not self._is_elsewhere(invocation.target.mad):
+                    raise
+                # It was turned away, or cut off where that does no harm, because the MAD went from here.
+        return await remote.deliver(invocation, call)
+
+    def _is_elsewhere(self, mad: str) -> bool:
+        return not self.hosts(mad) and mad in self._elsewhere
+
+    async def _deliver_here(self, invocation: Invocation, call: Call) -> ToolReply:
         envelope = Envelope(
             id=new_id(),
             tenant=invocation.caller.tenant,
             correlation=invocation.correlation,
             causation=invocation.id,
             sender=invocation.caller.agent,
-            recipient=self.subject(tool.mad),
-            event="tool_call.v1",
-            payload=ToolCall(invocation.id, tool.name),
-            priority=tool.says.priority,
-            deadline_ns=deadline_ns,
+            recipient=self.subject(invocation.target.mad),
+            event=_TOOL_CALL,
+            payload=ToolCall(invocation=invocation.id, tool=invocation.target.name),
+            priority=invocation.target.says.priority,
+            deadline_ns=call.deadline_ns,
         )
-        self._live[invocation.id] = invocation
+        self._live[invocation.id] = invocation, call
         try:
-            reply = await self._bus.request(envelope)
+            reply = await self._local.request(envelope)
         except BusUnavailable as error:
             if error.code == "bus_deadline" and invocation.began:
                 raise ToolFault(
                     "tool_timeout",
-                    f"{tool.name} did not end within {tool.says.timeout:g} s; its work may be done in part.",
+                    f"{invocation.target.name} did not end within {invocation.target.says.timeout:g} s; its work may "
+                    "be done in part.",
                 ) from None
             raise
         finally:
             del self._live[invocation.id]
         return reply if isinstance(reply, ToolReply) else msgspec.convert(reply, ToolReply)
 
-    async def _serve(self, envelope: Envelope) -> ToolReply:
-        payload = envelope.payload
-        order = payload if isinstance(payload, ToolCall) else msgspec.convert(payload, ToolCall)
-        tool = self.tool(order.tool)
-        invocation = self._live[order.invocation]
+    async def serve(
+        self,
+        invocation: Invocation,
+        call: Call,
+        priority: Priority,
+        told: Callable[[], Awaitable[None]] | None = None,
+    ) -> ToolReply:
+        """Do an invocation of a tool that is hosted here, when its turn in the mailbox comes.
+
+        Args:
+            invocation: with its arguments parsed.
+            call: what the tool is to see of it.
+            priority: the mailbox lane it waits in.
+            told: called when its turn has come, before the work begins; what it raises ends the call.
+
+        Raises:
+            CenobyError: what the tool raised, or why the mailbox does not take it.
+        """
+        name, says = invocation.target.name, invocation.target.says
 
         async def work() -> ToolReply:
+            if told is not None:
+                await told()
             invocation.began = True
             # Looked up again: while the call waited, the MAD may have been made anew.
-            return await _run(self.tool(order.tool), invocation)
+            return await run_tool(self._own_tool(name), call, invocation)
 
-        mailbox = (self._watchers if tool.says.waits else self._mailboxes)[tool.mad]
-        says, size = tool.says, len(invocation.canonical)
-        return await mailbox.run(envelope.priority, work, size=size, again=says.idempotent)
+        mailbox = (self._watchers if says.waits else self._mailboxes)[invocation.target.mad]
+        return await mailbox.run(priority, work, size=len(invocation.canonical), again=says.idempotent)
+
+    async def _take(self, envelope: Envelope) -> ToolReply:
+        order = payload_as(envelope, ToolCall)
+        invocation, call = self._live[order.invocation]
+        if isinstance(invocation.target, RemoteTool):
+            # It came here between the look-up and now.
+            invocation.tool = self._own_tool(order.tool)
+            invocation.parsed = invocation.target.parse(invocation.canonical)
+        return await self.serve(invocation, call, envelope.priority)
 
 
 def _verified_tools(mad: Mad) -> list[Tool]:
-    tools = tools_of(mad, mad.name)
+    tools = [*tools_of(mad, mad.name), *mad.further_tools()]
     for tool in tools:
         tool.verify()
     return tools
-
-
-async def _run(tool: Tool, invocation: Invocation) -> ToolReply:
-    try:
-        result = await tool.run(invocation.call, **invocation.parsed)
-    except CenobyError:
-        raise
-    except (Exception, SystemExit, asyncio.CancelledError) as error:
-        # The border between a MAD's code and the colony: whatever it raises becomes a fault of this call.
-        task = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-            raise
-        _log.exception("tool_failed", tool=tool.name, correlation=invocation.correlation)
-        raise ToolFault(
-            "tool_failed", f"{tool.name} failed; the log has the cause under correlation {invocation.correlation}."
-        ) from error
-    if isinstance(result, ToolContent):
-        return ToolReply(blocks=result.blocks, is_error=result.is_error)
-    return ToolReply(value=msgspec.to_builtins(result, enc_hook=_plain))
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    raise TypeError(f"a tool's result holds a {type(value).__name__}, which has no JSON form")

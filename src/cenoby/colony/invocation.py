@@ -6,10 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, Protocol
 
 from cenoby.access.actions import RiskTier
-from cenoby.access.principals import Principal
+from cenoby.access.budget_accounts import Payer
+from cenoby.access.flows.flows import Step
+from cenoby.access.principals import Credential, Principal
+from cenoby.access.verdicts import Ask
 from cenoby.colony.errors import CallInvalid
 from cenoby.colony.tool import Tool
 from cenoby.kernel.errors import CenobyError
+from cenoby.kernel.events import Event, name_of, plain_event, read_event, tag_of
 from cenoby.kernel.ids import new_id
 from cenoby.protection.redact import Redactor
 from cenoby.protection.streaming import RedactedStream
@@ -55,23 +59,28 @@ class Invocation:
         credential: a bearer token, or the principal itself for a call from inside.
         client: the way back to the caller's client, where there is one.
         causation: what led to it: id of a record or message, a trace parent (W3C), or the part that called by itself.
+        conversation: id of the conversation that the caller says it belongs to; empty for none.
+        resumes: the approval under which the engine runs a call that was parked; empty for all others.
     """
 
     __slots__ = (
-        "action", "allowed", "approval", "arguments", "began", "call", "canonical", "causation", "client",
-        "correlation", "credential", "id", "intended", "marks", "outcome", "parsed", "principal", "removed",
-        "reservation", "risk", "spent", "started_ns", "tool", "tool_name",
+        "action", "allowed", "approval", "arguments", "asks", "began", "canonical", "causation", "client",
+        "conversation", "correlation", "credential", "ends_seen", "flow", "id", "intended", "marks", "metadata",
+        "outcome", "parsed", "policy", "policy_set", "principal", "published", "removed", "reservation", "resumes",
+        "risk", "rules", "spends", "spent", "spent_tokens", "started_ns", "tool", "tool_name",
     )  # fmt: skip
 
     def __init__(
         self,
         tool_name: str,
         arguments: dict[str, Any],
-        credential: str | Principal,
+        credential: Credential | Principal,
         *,
         client: ClientChannel | None = None,
         correlation: str = "",
         causation: str = "",
+        conversation: str = "",
+        resumes: str = "",
     ) -> None:
         self.id = new_id()
         self.tool_name = tool_name
@@ -80,29 +89,60 @@ class Invocation:
         self.client = client
         self.correlation = correlation or self.id
         self.causation = causation
+        self.conversation = conversation
+        self.resumes = resumes
+        self.metadata: dict[str, Any] = {}
+        """What else the caller's client said of the call, kept with it where it is parked; plain JSON types."""
         self.principal: Principal | None = None
+        self.ends_seen = 0
+        """How many tokens had been ended when the caller was identified; more of them by now may be the caller's."""
         self.tool: Tool | None = None
+        self.published = ""
+        """The published name by which the tool was called, where it was."""
         self.canonical = b""
         self.action = ""
         self.risk = RiskTier.HIGH
         self.allowed = False
+        self.asks: tuple[Ask, ...] = ()
+        """Why a person must decide it, from whatever check found a reason."""
+        self.rules: tuple[str, ...] = ()
+        """What security rules found in arguments and result, as `rule:level`; never what was found."""
+        self.policy: tuple[str, ...] = ()
+        """Ids of the policies that decided it."""
+        self.policy_set = ""
+        """First digits of the digest of the set that was in force."""
+        self.flow: Step | None = None
+        """Where it is on its way through the flows of data; None where it has no part in them."""
         self.parsed: dict[str, Any] = {}
         self.removed = 0
         self.approval = ""
+        """The approval, or the grant, under which it goes through."""
+        self.spends = False
+        """Whether this very call has used that approval up."""
         self.reservation = ""
         self.spent: int | None = None
+        self.spent_tokens: int | None = None
         self.intended = False
         self.began = False
-        self.call: Call | None = None
         self.outcome: Outcome | None = None
         self.started_ns = 0
         self.marks: list[tuple[str, int]] = []
+
+    def ask(self, ask: Ask) -> None:
+        """A person must decide this call; more than one check may say so."""
+        self.asks = (*self.asks, ask)
 
     @property
     def caller(self) -> Principal:
         """Who calls; only after `identify`."""
         assert self.principal is not None, "identify has not run"
         return self.principal
+
+    @property
+    def payer(self) -> Payer:
+        """Who and what it is charged to; only after `admit`. Its task is its conversation, else its correlation."""
+        caller = self.caller
+        return Payer(caller.agent, caller.tenant, self.target.mad, self.conversation or self.correlation)
 
     @property
     def target(self) -> Tool:
@@ -150,7 +190,9 @@ class Outcome:
     @classmethod
     def failed(cls, error: CenobyError, *, began: bool) -> Outcome:
         """The outcome of a call that a stage or the tool ended with `error`; `began` says whether the tool ran."""
-        if error.code == "approval_pending":
+        # Frames of both hold the invocation, and that will hold this outcome: a cycle for the garbage collector.
+        error.__traceback__, error.__context__ = None, error.__cause__
+        if error.code in ("approval_pending", "approval_running"):
             return cls("parked", error=error)
         broke = error.family == "fault" or (began and error.family == "unavailable")
         return cls("error" if broke else "refused", error=error)
@@ -224,17 +266,21 @@ class Call:
         """
         return await self._require_client().sample(self._redactor.value(request)[0])
 
-    async def note(self, code: str, payload: dict[str, Any]) -> RecordRef:
+    async def note(self, event: Event | str, payload: Mapping[str, Any] | None = None) -> RecordRef:
         """Journal an event that belongs to this call; durable when it returns.
 
+        Args:
+            event: a struct that the MAD declares in its `events`, or the code of an event that it declares there.
+            payload: goes with a code: plain JSON types, which must fit the struct where one is declared.
+
         Raises:
-            ValueError: the MAD does not declare `code` in its `events`.
+            ValueError: the MAD does not declare it.
+            CodecError: the payload does not fit the struct.
             StoreUnavailable: it could not be recorded.
         """
         invocation = self._invocation
-        if code not in invocation.target.events:
-            mad = invocation.target.mad
-            raise ValueError(f"the MAD {mad!r} declares no event {code!r}; add it to `events` of its class")
+        code = event if isinstance(event, str) else name_of(event)
+        plain = _plain(invocation.target, event, code, payload or {})
         return await self._record(
             Entry(
                 kind="event",
@@ -247,15 +293,37 @@ class Call:
                 code=code,
                 causation=invocation.causation,
                 invocation=invocation.id,
-                payload=self._redactor.value(payload)[0],
+                payload=self._redactor.value(plain)[0],
             )
         )
 
-    def spend(self, micro_usd: int) -> None:
-        """Say what the call really cost, in micro-US-dollars; without it the whole reservation counts as spent."""
-        self._invocation.spent = (self._invocation.spent or 0) + micro_usd
+    def spend(self, micro_usd: int, tokens: int | None = None) -> None:
+        """Say what the call really cost; what is said more than once adds up.
+
+        Without it the whole reservation counts as spent. A tool that declares no `cost` may say it, too: nothing was
+        reserved then, and its caller's budgets are charged afterwards.
+
+        Args:
+            micro_usd: micro-US-dollars.
+            tokens: tokens of language models; if that is never said, as many as were reserved.
+        """
+        invocation = self._invocation
+        invocation.spent = (invocation.spent or 0) + micro_usd
+        if tokens is not None:
+            invocation.spent_tokens = (invocation.spent_tokens or 0) + tokens
 
     def _require_client(self) -> ClientChannel:
         if self._invocation.client is None:
             raise CallInvalid("client_feature_missing", "This call came from no client that could be asked.")
         return self._invocation.client
+
+
+def _plain(tool: Tool, event: Event | str, code: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    declared = tool.events.get(code)
+    if isinstance(declared, str) and isinstance(event, str):
+        return dict(payload)
+    if isinstance(declared, type) and isinstance(event, str):
+        return plain_event(read_event(declared, payload, tag_of(declared)))
+    if isinstance(event, str) or type(event) is not declared:
+        raise ValueError(f"the MAD {tool.mad!r} declares no event {code!r}; add it to `events` of its class")
+    return plain_event(event)

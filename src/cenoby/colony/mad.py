@@ -7,12 +7,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from cenoby.access.actions import require_action
 from cenoby.colony.along import Along
+from cenoby.colony.events import ListName
 from cenoby.colony.invocation import ClientChannel
+from cenoby.colony.tool import Tool
 from cenoby.kernel.clock import Clock
+from cenoby.kernel.events import Event
 
 _PROMPT_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -27,10 +30,6 @@ class ToolCaller(Protocol):
             CenobyError: the pipeline refused the call, or the tool failed.
         """
         ...
-
-
-ListName = Literal["tools", "prompts", "resources"]
-"""What a client lists, and may ask to be told of when it changes."""
 
 
 class ListsChanged(Protocol):
@@ -140,12 +139,13 @@ class Prompt:
 class Mad:
     """Base of all MADs. Subclasses set `name` and `summary` and declare tools with `@tool`.
 
-    `events` holds the code of each event that its tools journal with `Call.note`, and what it means.
+    `events` holds the code of each event that its tools journal with `Call.note`: with the struct that it is
+    (`kernel/events.py`, `by_name`), or with what it means, where its payload may be anything.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str] = ""
-    events: ClassVar[Mapping[str, str]] = {}
+    events: ClassVar[Mapping[str, str | type[Event]]] = {}
 
     @cached_property
     def along(self) -> Along:
@@ -163,6 +163,14 @@ class Mad:
 
     async def stop(self) -> None:
         """Called once after the last call."""
+
+    def further_tools(self) -> Sequence[Tool]:
+        """Tools beside those that the class declares: known by their schemas alone, such as another colony's."""
+        return ()
+
+    def memory_bytes(self) -> int | None:
+        """Bytes that this MAD holds, where it can say; quick, because it is asked every second where a limit is set."""
+        return None
 
     def resources(self) -> Sequence[ResourceKind]:
         """MCP resources that this MAD's tools read."""

@@ -21,12 +21,16 @@ from cenoby.colony.stages.budget import Budget
 from cenoby.colony.stages.classify import Classify
 from cenoby.colony.stages.conduct import Conduct
 from cenoby.colony.stages.dispatch import Dispatch
+from cenoby.colony.stages.follow import Follow
 from cenoby.colony.stages.identify import Identify
 from cenoby.colony.stages.intend import Intend
+from cenoby.colony.stages.learn import Learn
 from cenoby.colony.stages.record import Record
 from cenoby.colony.stages.redact import Redact
 from cenoby.colony.stages.sanitise import Sanitise
 from cenoby.colony.stages.settle import Settle
+from cenoby.colony.stages.watch import Watch
+from cenoby.colony.stages.withhold import Withhold
 from cenoby.kernel.errors import CenobyError
 from cenoby.telemetry.logs import correlation_id, get_logger
 from cenoby.telemetry.recorder import CallTrace
@@ -52,18 +56,27 @@ class Pipeline:
             Sanitise(ports),  # size, depth, hidden characters, and does it fit the schema
             Classify(ports),  # which action type, effect and risk tier policy decides on
             Conduct(ports),  # may this agent act at all just now
-            Authorise(ports),  # do its roles allow the action
+            Authorise(ports),  # do policy, the security rules and the flow of data allow it
             Approve(ports),  # must a person decide first
             Budget(ports),  # reserve what it may cost
+            Follow(ports),  # the labels of the call are in its contexts
             Intend(ports),  # side effects: decision and intent are durable from here on
             Dispatch(ports),  # to the MAD's mailbox, and wait for the result
         )
         self._way_back: Sequence[Stage] = (
             Settle(ports),  # give back what was reserved and not spent
+            Withhold(ports),  # was the caller's token revoked meanwhile
             Redact(ports),  # black out secrets and personal data; the result as JSON, bounded
+            Learn(ports),  # what the result brings with it is known before it is answered
             Record(ports),  # make decision and outcome durable; only then answer
+            *((Watch(ports.watch),) if ports.watch else ()),  # does it lower the caller's autonomy
         )
         self._ports = ports
+
+    @property
+    def way_in(self) -> Sequence[Stage]:
+        """The stages up to the tool's result, in order; for who measures them."""
+        return self._way_in
 
     async def run(self, invocation: Invocation) -> Outcome:
         """Take one call through all stages.
@@ -137,6 +150,7 @@ class Pipeline:
                 status=status,
                 start_ns=invocation.started_ns,
                 marks=marks,
+                tenant=invocation.principal.tenant if invocation.principal else "",
             )
         )
 

@@ -15,9 +15,8 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
-import msgspec
-
 from cenoby.colony.errors import CallInvalid, ColonyUnavailable
+from cenoby.colony.events import MadChange, MadFailed, MadKilled, MadPaused, MadRestarted, MadResumed
 from cenoby.colony.host import Host
 from cenoby.colony.mad import Mad
 from cenoby.kernel.clock import Clock
@@ -25,14 +24,6 @@ from cenoby.kernel.settings import SupervisionSettings
 from cenoby.telemetry.logs import get_logger
 
 _log = get_logger("colony.supervisor")
-
-EVENTS = {
-    "mad_restarted": "A MAD was made anew: it broke, a person wanted it, or its time was up; the payload says which.",
-    "mad_paused": "Calls of a MAD wait in its mailbox until it is resumed.",
-    "mad_resumed": "Calls that waited are served.",
-    "mad_killed": "A MAD was stopped at once; calls under way ended, and its tools refuse.",
-    "mad_failed": "A MAD broke too often and stays down until a person restarts it.",
-}
 
 
 class MadState(StrEnum):
@@ -43,15 +34,6 @@ class MadState(StrEnum):
     RESTARTING = "restarting"
     KILLED = "killed"
     FAILED = "failed"
-
-
-class MadChange(msgspec.Struct, frozen=True):
-    """A change in the life of a MAD, for the journal: `code` is one of `EVENTS`."""
-
-    code: str
-    mad: str
-    reason: str
-    restarts: int
 
 
 class _Life:
@@ -111,10 +93,39 @@ class Supervisor:
         self._lives.clear()
         await self._host.stop()
 
+    async def dismiss(self, name: str) -> None:
+        """Stop one MAD and watch over it no more; it is hosted elsewhere now."""
+        life = self._lives.pop(name, None)
+        if life is None:
+            return
+        self._forget_restart(life)
+        if life.recycling is not None:
+            life.recycling.cancel()
+        await self._host.remove(name)
+
     def state(self, name: str) -> tuple[MadState, str, int]:
         """How a MAD stands, why, and how often it was restarted."""
         life = self._lives.get(name)
         return (life.state, life.reason, life.restarts) if life else (MadState.RUNNING, "", 0)
+
+    def serves(self, name: str) -> bool:
+        """Whether it runs, or is paused; not while it is started, restarted, or down. Any thread may ask."""
+        life = self._lives.get(name)
+        return life is not None and life.state in (MadState.RUNNING, MadState.PAUSED) and life.again is None
+
+    def breach(self, name: str, reason: str) -> bool:
+        """Make a MAD anew that passed a limit, as one that broke; whether that begins now.
+
+        Args:
+            name: of the MAD; one that does not serve is left alone.
+            reason: which limit, for the journal and for `status`.
+        """
+        if not self.serves(name):
+            return False
+        _log.error("mad_passed_limit", mad=name, reason=reason)
+        life = self._lives[name]
+        life.again = asyncio.create_task(self._recover(name, life, reason))
+        return True
 
     async def pause(self, name: str, reason: str) -> None:
         """Let its calls wait in the mailbox; those under way go on.
@@ -128,7 +139,7 @@ class Supervisor:
             if life.state not in (MadState.RUNNING, MadState.PAUSED):
                 raise ColonyUnavailable("mad_down", f"{name} is {life.state}: {life.reason}. Restart it first.")
             self._host.hold(name)
-            self._turn(name, life, MadState.PAUSED, "mad_paused", reason)
+            self._turn(name, life, MadState.PAUSED, MadPaused, reason)
 
     async def resume(self, name: str) -> None:
         """Serve the calls that wait.
@@ -141,7 +152,7 @@ class Supervisor:
             if life.state is not MadState.PAUSED:
                 raise CallInvalid("arguments_invalid", f"{name} is not paused but {life.state}.")
             self._host.release(name)
-            self._turn(name, life, MadState.RUNNING, "mad_resumed", "")
+            self._turn(name, life, MadState.RUNNING, MadResumed, "")
 
     async def kill(self, name: str, reason: str) -> None:
         """Stop it at once: its calls under way and waiting end as faults, and new ones are refused with the reason.
@@ -152,7 +163,7 @@ class Supervisor:
         life = self._life(name)
         self._forget_restart(life)
         async with life.turn:
-            self._turn(name, life, MadState.KILLED, "mad_killed", reason)
+            self._turn(name, life, MadState.KILLED, MadKilled, reason)
             await self._host.take_down(name, f"{name} was killed: {reason}")
 
     async def restart(self, name: str, reason: str) -> None:
@@ -183,7 +194,7 @@ class Supervisor:
                 raise
             life.restarts += 1
             self._watch(mad, life)
-            self._turn(name, life, MadState.RUNNING, "mad_restarted", reason)
+            self._turn(name, life, MadState.RUNNING, MadRestarted, reason)
             self._host.release(name)
 
     def _watch(self, mad: Mad, life: _Life) -> None:
@@ -200,7 +211,7 @@ class Supervisor:
 
     def _broke(self, mad: Mad, life: _Life, error: BaseException) -> None:
         _log.error("mad_broke", mad=mad.name, exc_info=error)
-        if life.state in (MadState.RUNNING, MadState.PAUSED) and life.again is None:
+        if self.serves(mad.name):
             reason = f"{type(error).__name__}: {error}"
             life.again = asyncio.create_task(self._recover(mad.name, life, reason))
 
@@ -236,12 +247,12 @@ class Supervisor:
         settings = self._settings
         async with life.turn:
             why = f"it broke more than {settings.restarts} times within {settings.within:g} s, the last time: {reason}"
-            self._turn(name, life, MadState.FAILED, "mad_failed", why)
+            self._turn(name, life, MadState.FAILED, MadFailed, why)
             await self._host.take_down(name, f"{name} is down: {why}")
 
-    def _turn(self, name: str, life: _Life, state: MadState, code: str, reason: str) -> None:
+    def _turn(self, name: str, life: _Life, state: MadState, kind: type[MadChange], reason: str) -> None:
         life.state, life.reason = state, reason
-        self._changed(MadChange(code, name, reason, life.restarts))
+        self._changed(kind(mad=name, restarts=life.restarts, notes=reason))
 
     def _forget_restart(self, life: _Life) -> None:
         if life.again is not None:

@@ -10,11 +10,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeVar, cast
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
 from cenoby.access.actions import RiskTier, require_action, tier_of
+from cenoby.access.budget_accounts import Cost
+from cenoby.access.flows.labels import NO_MARKS, FlowMarks, ToolFlow, tool_flow
 from cenoby.colony.errors import CallInvalid
 from cenoby.kernel.envelope import Priority
+from cenoby.kernel.events import Event
+from cenoby.protection.rules.arguments import ArgumentKind
 
 Effect = Literal["reads", "writes", "outside"]
 """What a call changes: nothing, something inside the colony, or something beyond it."""
@@ -23,7 +28,8 @@ Method = TypeVar("Method", bound=Callable[..., Awaitable[Any]])
 
 _DECLARATION = "__cenoby_tool__"
 _SEGMENT = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-_LONGEST_NAME = 48
+LONGEST_NAME = 46
+"""Characters of a canonical name; some clients refuse the alias of a longer one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,14 @@ class ToolContent:
     """
 
     blocks: list[dict[str, Any]]
+    is_error: bool = False
+
+
+class ToolReply(msgspec.Struct, frozen=True):
+    """What a tool gave back, as plain JSON types or content blocks."""
+
+    value: Any = None
+    blocks: list[dict[str, Any]] | None = None
     is_error: bool = False
 
 
@@ -52,6 +66,8 @@ class Declaration:
     cost: str | None
     priority: Priority
     waits: bool
+    kinds: Mapping[str, ArgumentKind] = field(default_factory=dict[str, ArgumentKind])
+    flow: FlowMarks = NO_MARKS
 
 
 def tool(
@@ -67,6 +83,8 @@ def tool(
     cost: str | None = None,
     priority: Priority = Priority.INTERACTIVE,
     waits: bool = False,
+    kinds: Mapping[str, ArgumentKind] | None = None,
+    flow: FlowMarks = NO_MARKS,
 ) -> Callable[[Method], Method]:
     """Declare a method of a `Mad` as a tool.
 
@@ -82,9 +100,13 @@ def tool(
         risk: risk tier, where it is not that of the action type.
         sensitive: names of arguments whose values are never journalled.
         sensitive_result: the result is neither journalled nor redacted (a secret that was asked for).
-        cost: name of a method `(arguments: dict) -> int` that bounds the price of a call in micro-US-dollars.
+        cost: name of a method `(arguments: dict) -> int | Cost` that bounds the price of a call in micro-US-dollars,
+            and with `Cost` in tokens of language models as well.
         priority: the mailbox lane its calls wait in.
         waits: a call mostly waits for news, so it takes none of the places in which the MAD's work is done.
+        kinds: what arguments are (`path`, `url`, `command`, `sql`, `prose`), for the security rules, where their names
+            do not say it.
+        flow: how data flows through it, where that does not follow from action type and effect.
 
     Raises:
         ValueError: the action type is not registered.
@@ -101,6 +123,8 @@ def tool(
         cost=cost,
         priority=priority,
         waits=waits,
+        kinds=dict(kinds or {}),
+        flow=flow,
     )
 
     def mark(method: Method) -> Method:
@@ -122,8 +146,8 @@ class Tool:
         arguments_model: pydantic model of the arguments; unknown arguments are errors.
         returns: return annotation.
         run: the bound method `(call, **arguments)`.
-        estimate: bound cost method, where one is declared.
-        events: codes that the MAD declares for `Call.note`, with their meanings.
+        estimate: bound cost method, where one is declared; of a tool that is elsewhere, one that asks there.
+        events: codes that the MAD declares for `Call.note`, with their structs or meanings.
     """
 
     name: str
@@ -133,8 +157,14 @@ class Tool:
     arguments_model: type[BaseModel]
     returns: Any
     run: Callable[..., Awaitable[Any]]
-    estimate: Callable[[Mapping[str, Any]], int] | None
-    events: Mapping[str, str] = field(default_factory=dict[str, str])
+    estimate: Callable[[Mapping[str, Any]], int | Cost | Awaitable[Cost]] | None
+    events: Mapping[str, str | type[Event]] = field(default_factory=dict[str, str | type[Event]])
+
+    @cached_property
+    def flow(self) -> ToolFlow:
+        """How data flows through it."""
+        says = self.says
+        return tool_flow(self.name, self.mad, says.action, says.effect, says.risk, says.flow)
 
     @cached_property
     def input_schema(self) -> dict[str, Any]:
@@ -162,6 +192,15 @@ class Tool:
             TypeError: its arguments or its result have no JSON schema, or the result is no object.
         """
         _ = self.input_schema, self.output_schema
+
+    async def bound(self, parsed: Mapping[str, Any]) -> Cost:
+        """What a call with these arguments costs at most; nothing where the tool has no price."""
+        if self.estimate is None:
+            return Cost(0)
+        bound = self.estimate(parsed)
+        if isinstance(bound, int):
+            return Cost(bound)
+        return bound if isinstance(bound, Cost) else await bound
 
     def parse(self, canonical: bytes) -> dict[str, Any]:
         """Typed arguments from their JSON.
@@ -203,20 +242,27 @@ def declared_methods(cls: type) -> list[tuple[str, Callable[..., Any]]]:
     return list(seen.items())
 
 
+def declaration_of(function: Callable[..., Any]) -> Declaration:
+    """What the author said of a `@tool` method."""
+    return cast(Declaration, getattr(function, _DECLARATION))
+
+
 def _build(mad: object, mad_name: str, attribute: str, function: Callable[..., Any]) -> Tool:
     name = f"mads.{mad_name}.{attribute}"
     if not all(_SEGMENT.fullmatch(part) for part in (mad_name, attribute)):
         raise TypeError(f"{name}: segments are lower-case words joined by single underscores")
-    if len(name) + 2 > _LONGEST_NAME:
-        raise TypeError(f"{name}: longer than {_LONGEST_NAME - 2} characters, which some clients refuse")
+    if len(name) > LONGEST_NAME:
+        raise TypeError(f"{name}: longer than {LONGEST_NAME} characters, which some clients refuse")
     if not inspect.iscoroutinefunction(function):
         raise TypeError(f"{name}: a tool is an async method, so that it cannot block the loop")
-    says = cast(Declaration, getattr(function, _DECLARATION))
+    says = declaration_of(function)
     hints = typing.get_type_hints(function, include_extras=True)
     parameters = list(inspect.signature(function).parameters.values())[2:]
     missing = says.sensitive - {parameter.name for parameter in parameters}
     if missing:
         raise TypeError(f"{name}: sensitive names {sorted(missing)} are not arguments")
+    if unknown := says.kinds.keys() - {parameter.name for parameter in parameters}:
+        raise TypeError(f"{name}: kinds of {sorted(unknown)}, which are not arguments")
     fields: dict[str, Any] = {
         parameter.name: (hints[parameter.name], ... if parameter.default is parameter.empty else parameter.default)
         for parameter in parameters

@@ -1,14 +1,16 @@
 """The routes of the status page.
 
-Without a sign-in it shows the colony's name and version. With the operator's token (or any other: what it shows is what
-that agent may see) it shows MADs, mailboxes, recent records, waiting approvals, agents and costs. Whatever it shows or
-does is a call of Grace's tools through the pipeline, so the page has no rights of its own.
+Without a sign-in it shows the colony's name and version. With the operator's token (or any other, or as whom a provider
+vouches for: what it shows is what that agent may see) it shows MADs, mailboxes, recent records, waiting approvals,
+agents and costs. Whatever it shows or does is a call of Grace's tools through the pipeline, so the page has no rights
+of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from hmac import compare_digest
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
@@ -19,6 +21,8 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from cenoby.dashboard.answers import STATIC, page, redirect, static
+from cenoby.dashboard.provider import COOKIE as SIGN_IN_COOKIE
+from cenoby.dashboard.provider import SECONDS, Provider
 from cenoby.dashboard.sessions import Session, Sessions
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.errors import CenobyError, InvalidInput, Refused, Unauthenticated
@@ -67,6 +71,8 @@ class StatusPage:
         authenticate: asked before anything is called, so that a stranger costs no call and no record.
         call_tool: the way to Grace.
         clock: ends sessions.
+        provider: with which people sign in, where there is one.
+        signed_out: told the credential of a session that its owner ended.
     """
 
     def __init__(
@@ -77,7 +83,11 @@ class StatusPage:
         authenticate: Authenticate,
         call_tool: ToolCaller,
         clock: Clock,
+        provider: Provider | None = None,
+        signed_out: Callable[[str], object] = lambda credential: None,
     ) -> None:
+        self._provider = provider
+        self._signed_out = signed_out
         self._colony = colony
         self._version = version
         self._authenticate = authenticate
@@ -96,8 +106,17 @@ class StatusPage:
             Route("/records/{record_id}", self._guarded(self._record), methods=["GET"]),
             Route("/approvals", self._guarded(self._decide), methods=["POST"]),
             Route("/sign-in", self._guarded(self._sign_in), methods=["POST"]),
+            *self._provider_routes(),
             Route("/sign-out", self._guarded(self._sign_out), methods=["POST"]),
             Route("/ui/{name}", self._static, methods=["GET"]),
+        ]
+
+    def _provider_routes(self) -> list[Route]:
+        if self._provider is None:
+            return []
+        return [
+            Route("/sign-in/begin", self._guarded(partial(self._begin, self._provider)), methods=["GET"]),
+            Route("/sign-in/callback", self._guarded(partial(self._finish, self._provider)), methods=["GET"]),
         ]
 
     def _guarded(self, serve: Callable[[Request], Any]) -> Callable[[Request], Any]:
@@ -173,19 +192,40 @@ class StatusPage:
     async def _sign_in(self, request: Request) -> Response:
         _require_own_origin(request)
         token = _field(await _form(request), "token").strip()
-        agent = self._authenticate(token)
-        # Any tool that answers would do; this one proves that the agent may look at the colony.
-        await self._call_tool(token, "mads.grace.status", {})
         response = redirect("/")
+        await self._open(request, response, token)
+        return response
+
+    async def _begin(self, provider: Provider, request: Request) -> Response:
+        del request
+        url, name = await provider.begin()
+        response = redirect(url)
+        # Lax, because it comes back with a redirect from the provider; it is good for nothing else.
+        response.set_cookie(
+            SIGN_IN_COOKIE, name, SECONDS, path="/sign-in", httponly=True, samesite="lax", secure=provider.is_secure
+        )
+        return response
+
+    async def _finish(self, provider: Provider, request: Request) -> Response:
+        credential = await provider.finish(request.cookies.get(SIGN_IN_COOKIE, ""), dict(request.query_params))
+        # A page that leads on, no redirect: a browser leaves strict cookies out of one that began elsewhere.
+        response = self._page("signed_in.html")
+        await self._open(request, response, credential)
+        response.delete_cookie(SIGN_IN_COOKIE, path="/sign-in")
+        return response
+
+    async def _open(self, request: Request, response: Response, credential: str) -> None:
+        agent = self._authenticate(credential)
+        # Any tool that answers would do; this one proves that the agent may look at the colony.
+        await self._call_tool(credential, "mads.grace.status", {})
         response.set_cookie(
             _COOKIE,
-            self._sessions.open(token, agent),
+            self._sessions.open(credential, agent),
             path="/",
             httponly=True,
             samesite="strict",
-            secure=request.url.scheme == "https",
+            secure=request.url.scheme == "https" or (self._provider is not None and self._provider.is_secure),
         )
-        return response
 
     async def _sign_out(self, request: Request) -> Response:
         # Asks for no token: whoever's was revoked may still sign out.
@@ -194,6 +234,8 @@ class StatusPage:
         if session is not None:
             _require_own_form(request, await _form(request), session)
         self._sessions.close(name)
+        if session is not None:
+            self._signed_out(session.token)
         response = redirect("/")
         response.delete_cookie(_COOKIE)
         return response
@@ -231,7 +273,8 @@ class StatusPage:
             return None
 
     def _welcome(self, status: int = 200, problem: str = "") -> Response:
-        return self._page("sign_in.html", status, problem=problem)
+        provider = "" if self._provider is None else self._provider.name
+        return self._page("sign_in.html", status, problem=problem, provider=provider)
 
     def _page(self, template: str, status: int = 200, **values: Any) -> Response:
         return page(template, status, colony=self._colony, version=self._version, **values)

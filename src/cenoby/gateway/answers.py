@@ -47,3 +47,11 @@ def header(scope: Scope, name: bytes) -> str | None:
         if key == name:
             return str(value, "latin-1")
     return None
+
+
+def bearer_token(authorization: str | None) -> str:
+    """The token in an Authorization header; empty where there is none (RFC 6750, section 2.1)."""
+    if authorization is None:
+        return ""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -16,9 +16,11 @@ from mcp_types import INTERNAL_ERROR, INVALID_REQUEST, PARSE_ERROR
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cenoby.access.roles import RoleTable
+from cenoby.access.principals import Credential
+from cenoby.access.roles import AccessRefused, RoleTable
 from cenoby.access.tokens import Identities
 from cenoby.bus.contract import MessageBus
+from cenoby.colony.apis.published import Publications
 from cenoby.colony.host import Host
 from cenoby.colony.pipeline import Pipeline
 from cenoby.gateway.answers import (
@@ -28,13 +30,16 @@ from cenoby.gateway.answers import (
     answer_json,
     answer_rpc_error,
     answer_text,
+    bearer_token,
     header,
 )
+from cenoby.gateway.approval_hook import ApprovalHook, approval_named
 from cenoby.gateway.call_requests import METHOD
 from cenoby.gateway.calls import Calls
 from cenoby.gateway.catalogue import Catalogue
 from cenoby.gateway.changes import Changes
 from cenoby.gateway.cors import PREFLIGHT, with_cors
+from cenoby.gateway.door import METADATA_PATH, Door
 from cenoby.gateway.errors import APPLICATION_ERROR, ERROR_META_KEY, GatewayUnavailable
 from cenoby.gateway.fast_path import FastPath
 from cenoby.gateway.intake import BodyInvalid, Intake, read_json, replay
@@ -47,14 +52,15 @@ from cenoby.gateway.resources import Resources
 from cenoby.gateway.sealed_state import StateSeal
 from cenoby.gateway.sessions import Sessions
 from cenoby.gateway.standing import INITIALIZE, LISTEN, Standing, check_opening, named_by
+from cenoby.gateway.tasks import Tasks
 from cenoby.kernel.clock import Clock
-from cenoby.kernel.errors import Unauthenticated
+from cenoby.kernel.errors import Refused, Unauthenticated
 from cenoby.kernel.settings import GatewaySettings
+from cenoby.kernel.settings_identity import OAuthSettings
 from cenoby.telemetry.logs import get_logger
 from cenoby.telemetry.metrics import CONTENT_TYPE, Metrics
 
 MCP_PATH = "/mcp"
-_METADATA_PATH = "/.well-known/oauth-protected-resource"
 
 _log = get_logger("gateway.app")
 
@@ -64,16 +70,19 @@ class GatewayPorts:
     """What the gateway shows and speaks to; `app` fills it in.
 
     Attributes:
-        host, pipeline, identities, roles, bus, metrics: the colony's.
+        host, publications, pipeline, identities, roles, bus, metrics: the colony's.
         settings: limits and names.
         colony: the colony's name.
         listen_host: address that the gateway listens on.
         clock: the time.
         ready: says why the colony is not ready, or nothing when it is.
+        oauth: which other authorities are believed.
+        proof_nonces: whether proofs of possession must carry a nonce.
         dashboard: serves every path that the gateway does not; None answers 404 there.
     """
 
     host: Host
+    publications: Publications
     pipeline: Pipeline
     identities: Identities
     roles: RoleTable
@@ -84,6 +93,8 @@ class GatewayPorts:
     listen_host: str
     clock: Clock
     ready: Callable[[], Awaitable[str]]
+    oauth: OAuthSettings = field(default_factory=OAuthSettings)
+    proof_nonces: bool = False
     dashboard: ASGIApp | None = None
 
 
@@ -96,14 +107,14 @@ class Gateway:
         self._settings = settings
         self._origins = OriginRules(ports.listen_host, settings.allowed_hosts, settings.allowed_origins)
         self._changes = Changes(ports.bus, ports.colony)
-        catalogue = Catalogue(ports.host, ports.roles, settings.tool_names, settings.page_size)
+        catalogue = Catalogue(ports.host, ports.publications, ports.roles, settings.tool_names, settings.page_size)
         seal = StateSeal(ports.clock)
         self._standing = Standing(ports.pipeline, ports.identities, catalogue)
         calls = Calls(self._standing, seal)
         resources = Resources(ports.host, calls, catalogue, settings.page_size)
         prompts = Prompts(ports.host, calls, ports.roles, settings.page_size)
         handlers = McpHandlers(calls, catalogue, resources, prompts, self._changes, ports.identities)
-        server = build_server(handlers, catalogue)
+        server = build_server(handlers, catalogue, Tasks(calls))
         self._fast_path = FastPath(self._standing, catalogue, seal, server.server_info_stamp)
         self._stateless = StreamableHTTPSessionManager(
             server, stateless=True, max_request_body_size=settings.max_body_bytes
@@ -113,6 +124,8 @@ class Gateway:
         share, streams_share = settings.max_inflight_per_agent, settings.max_streams_per_agent
         self._inflight = Places("requests", settings.max_inflight, share, ports.roles)
         self._streams = Places("streams", settings.max_streams, streams_share, ports.roles)
+        self._door = Door(ports.identities, ports.oauth, ports.clock, ports.colony, MCP_PATH, nonces=ports.proof_nonces)
+        self._hook = ApprovalHook(ports.identities, ports.pipeline.run, self._inflight, self._intake, self._door.refuse)
         self._draining = False
         ports.metrics.watch("inflight_requests", "MCP requests being served.", lambda: self._inflight.taken)
         ports.metrics.watch("open_streams", "Open event streams and watches.", lambda: self._streams.taken)
@@ -181,8 +194,10 @@ class Gateway:
             await answer_text(send, 403, "This Host or Origin may not speak to the colony.\n")
         elif path == "/metrics":
             await self._metrics(scope, send)
-        elif path in (_METADATA_PATH, _METADATA_PATH + MCP_PATH):
-            await answer_json(send, 200, self._resource_metadata(scope))
+        elif path in (METADATA_PATH, METADATA_PATH + MCP_PATH):
+            await answer_json(send, 200, self._door.metadata(scope))
+        elif scope["method"] == "POST" and (approval_id := approval_named(path)):
+            await self._hook(approval_id, scope, receive, send)
         elif self._ports.dashboard is not None:
             await self._ports.dashboard(scope, receive, send)
         else:
@@ -197,11 +212,17 @@ class Gateway:
         if scope["method"] == "OPTIONS":
             await answer(send, 204, b"", b"text/plain", PREFLIGHT)
             return
+        token: Credential = bearer_token(header(scope, b"authorization"))
         try:
-            token = bearer_token(header(scope, b"authorization"))
-            principal = self._ports.identities.authenticate(token)
-        except Unauthenticated as error:
-            await self._challenge(scope, send, error)
+            try:
+                principal = self._ports.identities.authenticate(token)
+            except Unauthenticated as problem:
+                principal, token = await self._door.enter(scope, problem)
+        except (Unauthenticated, AccessRefused) as error:
+            await self._door.refuse(scope, send, error)
+            return
+        except Refused as error:
+            await _refuse_known(send, error)
             return
         facts = facts_of(scope)
         facts.principal, facts.token = principal, token
@@ -292,39 +313,12 @@ class Gateway:
             try:
                 self._ports.identities.authenticate(bearer_token(header(scope, b"authorization")))
             except Unauthenticated as error:
-                await self._challenge(scope, send, error)
+                await self._door.refuse(scope, send, error)
+                return
+            except Refused as error:
+                await _refuse_known(send, error)
                 return
         await answer(send, 200, self._ports.metrics.render(), CONTENT_TYPE.encode())
-
-    async def _challenge(self, scope: Scope, send: Send, error: Unauthenticated) -> None:
-        # RFC 6750, section 3; RFC 9728, section 5.1.
-        problem = "" if error.code == "token_missing" else f'error="invalid_token", error_description="{error.code}", '
-        metadata = f"{_origin_of(scope)}{_METADATA_PATH}{MCP_PATH}"
-        challenge = f'Bearer realm="cenoby", {problem}resource_metadata="{metadata}"'
-        await answer_rpc_error(
-            send,
-            401,
-            APPLICATION_ERROR,
-            f"{error.code}: {error.message}",
-            data={ERROR_META_KEY: error.to_wire()},
-            headers=[(b"www-authenticate", challenge.encode("latin-1", "replace"))],
-        )
-
-    def _resource_metadata(self, scope: Scope) -> dict[str, Any]:
-        # RFC 9728. There is no authorization server: an operator hands out tokens with `cenoby token create`.
-        return {
-            "resource": f"{_origin_of(scope)}{MCP_PATH}",
-            "resource_name": f"Cenoby colony {self._ports.colony}",
-            "bearer_methods_supported": ["header"],
-        }
-
-
-def bearer_token(authorization: str | None) -> str:
-    """The token in an Authorization header; empty where there is none (RFC 6750, section 2.1)."""
-    if authorization is None:
-        return ""
-    scheme, _, token = authorization.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def overload_aware(scope: Scope, send: Send) -> Send:
@@ -337,6 +331,11 @@ def overload_aware(scope: Scope, send: Send) -> Send:
         await send(message)
 
     return aware
+
+
+async def _refuse_known(send: Send, error: Refused) -> None:
+    data = {ERROR_META_KEY: error.to_wire()}
+    await answer_rpc_error(send, 403, APPLICATION_ERROR, f"{error.code}: {error.message}", data=data)
 
 
 async def _refuse_body(send: Send, error: BodyInvalid) -> None:
@@ -356,10 +355,6 @@ async def _refuse_full(send: Send, error: GatewayUnavailable, headers: Headers =
 
 def _stopping() -> GatewayUnavailable:
     return GatewayUnavailable("colony_stopping", "The colony is stopping; try again when it is back.", retry_after=1.0)
-
-
-def _origin_of(scope: Scope) -> str:
-    return f"{scope.get('scheme', 'http')}://{header(scope, b'host') or 'localhost'}"
 
 
 def _is_local(scope: Scope) -> bool:

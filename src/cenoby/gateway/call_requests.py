@@ -22,6 +22,8 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_MODERN_VERSION
 T = TypeVar("T")
 
 METHOD = "tools/call"
+CONVERSATION_META_KEY = "cenoby/conversation"
+"""Under which a client may say in `_meta` to which conversation (its id) a call belongs."""
 
 _MODERN = LATEST_MODERN_VERSION.encode()
 _HANDSHAKE = frozenset(version.encode() for version in HANDSHAKE_PROTOCOL_VERSIONS) | {None}
@@ -37,6 +39,7 @@ class Capabilities(msgspec.Struct):
     sampling: dict[str, Any] | None = None
     elicitation: dict[str, Any] | None = None
     roots: dict[str, Any] | None = None
+    extensions: dict[str, Any] | None = None
 
 
 class _Client(msgspec.Struct):
@@ -51,6 +54,7 @@ class _StatelessMeta(msgspec.Struct):
     log_level: Level | None = msgspec.field(name=LOG_LEVEL_META_KEY, default=None)
     progress_token: str | int | None = msgspec.field(name="progressToken", default=None)
     traceparent: Any = None
+    conversation: Any = msgspec.field(name=CONVERSATION_META_KEY, default=None)
 
 
 class _StatelessParams(msgspec.Struct):
@@ -64,6 +68,7 @@ class _StatelessParams(msgspec.Struct):
 class _SessionMeta(msgspec.Struct):
     progress_token: str | int | None = msgspec.field(name="progressToken", default=None)
     traceparent: Any = None
+    conversation: Any = msgspec.field(name=CONVERSATION_META_KEY, default=None)
 
 
 class _SessionParams(msgspec.Struct):

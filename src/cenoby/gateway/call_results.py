@@ -68,6 +68,11 @@ class ResultWriter:
         meta = {**self._stamp, **checked.get("_meta", {})}
         return Written(200, to_json({"jsonrpc": "2.0", "id": request_id, "result": {**checked, "_meta": meta}}))
 
+    def extended(self, request_id: RequestId, result: dict[str, Any]) -> Written:
+        """The answer with a result of an extension, whose shape the core of the protocol does not know."""
+        meta = {**self._stamp, **result.get("_meta", {})}
+        return Written(200, to_json({"jsonrpc": "2.0", "id": request_id, "result": {**result, "_meta": meta}}))
+
     def problem(self, request_id: RequestId, problem: MCPError) -> Written:
         """The answer with an error of the protocol."""
         error = {"code": problem.code, "message": problem.message, "data": problem.data}

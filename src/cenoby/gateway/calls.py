@@ -12,7 +12,9 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from cenoby.colony.invocation import ClientChannel, Invocation, Outcome
+from cenoby.gateway.call_requests import CONVERSATION_META_KEY
 from cenoby.gateway.client_channel import Channel, StatelessChannel, channel_for, input_required
+from cenoby.gateway.created_tasks import created_task, declares_tasks
 from cenoby.gateway.names import canonical
 from cenoby.gateway.outcomes import Overload, answer_of
 from cenoby.gateway.request_facts import Context, facts_in, principal_of
@@ -21,6 +23,7 @@ from cenoby.gateway.standing import Standing
 from cenoby.kernel.errors import CenobyError
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_LONGEST_NAME = 128
 _SETTLE_SECONDS = 5.0
 """A cancelled call may take this long to be recorded before its client's request is let go."""
 
@@ -75,6 +78,8 @@ class Calls:
         outcome = await self.run(context, canonical(name), arguments, conversation.channel)
         if (interim := conversation.interim(outcome.error)) is not None:
             return interim
+        if (task := _task(context, outcome)) is not None:
+            return task
         answer = answer_of(outcome, stateless=context.protocol_version in MODERN_PROTOCOL_VERSIONS)
         if not isinstance(answer, MCPError):
             return answer
@@ -95,7 +100,8 @@ class Calls:
             channel: the way back to the client while the call is under way.
         """
         facts, cause = facts_in(context), traceparent((context.meta or {}).get("traceparent"))
-        invocation = Invocation(tool, arguments, facts.token, client=channel, causation=cause)
+        named = conversation_in((context.meta or {}).get(CONVERSATION_META_KEY))
+        invocation = Invocation(tool, arguments, facts.token, client=channel, causation=cause, conversation=named)
         return await _settled(asyncio.ensure_future(self._standing.run(facts.principal, tool, invocation)))
 
 
@@ -109,6 +115,18 @@ async def _settled(task: asyncio.Future[Outcome]) -> Outcome:
         with anyio.move_on_after(_SETTLE_SECONDS, shield=True):
             await asyncio.wait({task})
         raise
+
+
+def _task(context: Context, outcome: Outcome) -> dict[str, Any] | None:
+    capabilities = context.session.client_capabilities
+    if context.protocol_version not in MODERN_PROTOCOL_VERSIONS or capabilities is None:
+        return None
+    return created_task(outcome.error) if declares_tasks(capabilities.extensions) else None
+
+
+def conversation_in(value: Any) -> str:
+    """The conversation that the client named in `_meta`, or nothing where it named none."""
+    return value if isinstance(value, str) and len(value) <= _LONGEST_NAME else ""
 
 
 def traceparent(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from mcp.shared.inbound import X_MCP_HEADER_KEY
@@ -9,6 +10,7 @@ from mcp.shared.inbound import X_MCP_HEADER_KEY
 from cenoby.access.actions import RiskTier
 from cenoby.access.principals import Principal
 from cenoby.access.roles import RoleTable
+from cenoby.colony.apis.published import Publications
 from cenoby.colony.host import Host
 from cenoby.colony.tool import Tool
 from cenoby.gateway.names import Spelling, canonical, spelled
@@ -28,13 +30,17 @@ class Catalogue:
 
     Args:
         host: the hosted MADs.
+        publications: their tools under published names.
         roles: the roles in force.
         spelling: how names are advertised.
         page_size: tools on one page.
     """
 
-    def __init__(self, host: Host, roles: RoleTable, spelling: Spelling, page_size: int) -> None:
+    def __init__(
+        self, host: Host, publications: Publications, roles: RoleTable, spelling: Spelling, page_size: int
+    ) -> None:
         self._host = host
+        self._publications = publications
         self._roles = roles
         self._spelling: Spelling = spelling
         self._page_size = page_size
@@ -47,7 +53,8 @@ class Catalogue:
         Raises:
             MCPError: the cursor is none of ours.
         """
-        visible = [tool for tool in self._host.tools if self._roles.allows(principal, tool.says.action)]
+        offered = chain(self._host.tools, self._publications.tools)
+        visible = [tool for tool in offered if self._sees(principal, tool)]
         shown, next_cursor = page(visible, lambda tool: tool.name, cursor, self._page_size)
         described = [self._describe(tool) for tool in shown]
         tools = [tool for tool in described if tool is not None]
@@ -58,8 +65,8 @@ class Catalogue:
 
     def may_call(self, principal: Principal, tool_name: str) -> bool:
         """Whether there is such a tool and the principal's roles allow it."""
-        tool = self._host.find(tool_name)
-        return tool is not None and self._roles.allows(principal, tool.says.action)
+        tool = self._find(tool_name)
+        return tool is not None and self._sees(principal, tool)
 
     def header_schema(self, principal: Principal | None, wire_name: str) -> dict[str, Any] | None:
         """The input schema by which `Mcp-Param-*` headers are checked; None where there is nothing to check.
@@ -67,18 +74,18 @@ class Catalogue:
         Only tools that this caller may see are looked at, because the check comes before the pipeline and its answer
         would tell of the others.
         """
-        tool = self._host.find(canonical(wire_name))
-        if principal is None or tool is None or not self._roles.allows(principal, tool.says.action):
+        tool = self._find(canonical(wire_name))
+        if principal is None or tool is None or not self._sees(principal, tool):
             return None
         return tool.input_schema if _mirrors_arguments(tool) else None
 
     def fast_name(self, wire_name: str) -> str | None:
         """The canonical name of a tool that the fast path may call: no argument of it travels as a header. Or None."""
         known = self._fast_names.get(wire_name)
-        if known is not None and self._host.find(known[0]) is known[1]:
+        if known is not None and self._find(known[0]) is known[1]:
             return known[0]
         name = canonical(wire_name)
-        tool = self._host.find(name)
+        tool = self._find(name)
         if tool is None or _mirrors_arguments(tool):
             return None
         self._fast_names[wire_name] = name, tool
@@ -87,8 +94,16 @@ class Catalogue:
     def waits(self, wire_name: str) -> bool:
         """Whether there is a tool of that name, in either spelling, that mostly waits for news."""
         known = self._fast_names.get(wire_name)
-        tool = known[1] if known is not None else self._host.find(canonical(wire_name))
+        tool = known[1] if known is not None else self._find(canonical(wire_name))
         return tool is not None and tool.says.waits
+
+    def _sees(self, principal: Principal, tool: Tool) -> bool:
+        # Policy decides on the tool behind a published name.
+        entry = self._publications.entry(tool.name)
+        return self._roles.allows(principal, tool.says.action, entry.behind.tool if entry else tool.name)
+
+    def _find(self, name: str) -> Tool | None:
+        return self._host.find(name) or self._publications.find(name)
 
     def _describe(self, tool: Tool) -> dict[str, Any] | None:
         known = self._described.get(tool.name)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
 
 from mcp.shared.subscriptions import (
     PromptsListChanged,
@@ -18,10 +17,12 @@ from mcp.shared.subscriptions import (
     ToolsListChanged,
 )
 
-from cenoby.bus.contract import MessageBus, Subscription
+from cenoby.bus.contract import MessageBus, Subscription, payload_as
+from cenoby.colony.events import ListName, ToolsChanged
+from cenoby.colony.events import ResourceUpdated as UpdatedOnBus
 from cenoby.kernel.envelope import Envelope
 
-LIST_EVENTS: dict[str, ServerEvent] = {
+_NOTICES: dict[ListName, ServerEvent] = {
     "tools": ToolsListChanged(),
     "prompts": PromptsListChanged(),
     "resources": ResourcesListChanged(),
@@ -131,15 +132,14 @@ class Changes:
             feed.close()
 
     async def _on_hosting(self, envelope: Envelope) -> None:
-        payload: dict[str, Any] = envelope.payload
-        changed = payload.get("lists") or tuple(LIST_EVENTS)
+        changed = payload_as(envelope, ToolsChanged).lists
         for feed in list(self._feeds):
             for name in changed:
                 if name in feed.lists:
-                    feed.offer(LIST_EVENTS[name])
+                    feed.offer(_NOTICES[name])
 
     async def _on_resource(self, envelope: Envelope) -> None:
-        uri = envelope.payload["uri"]
+        uri = payload_as(envelope, UpdatedOnBus).uri
         for feed in self._by_uri.get(uri, ()):
             if feed.tenant == envelope.tenant:
                 feed.offer(ResourceUpdated(uri))

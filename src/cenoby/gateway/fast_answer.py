@@ -37,7 +37,8 @@ class FastAnswer:
         self._done = False
         self._writing = asyncio.Lock()
         self._pinging: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(PING_SECONDS, self._start_pinging)
+        loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = loop.call_later(PING_SECONDS, self._start_pinging)
 
     async def tell(self, message: dict[str, Any]) -> None:
         """Send a JSON-RPC message before the answer itself; nothing happens after it."""
@@ -62,7 +63,10 @@ class FastAnswer:
 
     def stop(self) -> None:
         """Send no more comments; whoever gives up an answer calls this, too."""
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+            # It keeps its callback, and with that this answer and all of its call, for the garbage collector to find.
+            self._timer = None
         if self._pinging is not None:
             self._pinging.cancel()
 

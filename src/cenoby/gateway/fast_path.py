@@ -16,9 +16,10 @@ from starlette.types import Scope, Send
 from cenoby.colony.invocation import ClientChannel, Invocation, Outcome
 from cenoby.gateway.call_requests import METHOD, RequestReader, SessionCall, StatelessCall, ToolRequest
 from cenoby.gateway.call_results import ResultWriter
-from cenoby.gateway.calls import traceparent
+from cenoby.gateway.calls import conversation_in, traceparent
 from cenoby.gateway.catalogue import Catalogue
 from cenoby.gateway.client_channel import input_required
+from cenoby.gateway.created_tasks import created_task, declares_tasks
 from cenoby.gateway.fast_answer import FastAnswer
 from cenoby.gateway.fast_channel import FastSessionChannel, FastStatelessChannel
 from cenoby.gateway.request_facts import RequestFacts
@@ -83,6 +84,8 @@ class FastPath:
                 asked = asked_by(facts.principal, METHOD, params.name, params.arguments or {})
                 interim = input_required(outcome.error, self._seal.seal(asked, channel.answers))
                 written = self._stateless.result(request.id, interim)
+            elif declares_tasks(meta.capabilities.extensions) and (task := created_task(outcome.error)) is not None:
+                written = self._stateless.extended(request.id, task)
             else:
                 written = self._stateless.outcome(request.id, outcome)
             await answer.finish(*written)
@@ -111,9 +114,11 @@ class FastPath:
 
     async def _run(self, request: ToolRequest, facts: RequestFacts, channel: ClientChannel) -> Outcome:
         params = request.params
-        causation = traceparent(params.meta.traceparent)
+        causation, conversation = traceparent(params.meta.traceparent), conversation_in(params.meta.conversation)
         name = self._catalogue.fast_name(params.name) or params.name
-        invocation = Invocation(name, params.arguments or {}, facts.token, client=channel, causation=causation)
+        invocation = Invocation(
+            name, params.arguments or {}, facts.token, client=channel, causation=causation, conversation=conversation
+        )
         return await self._standing.run(facts.principal, params.name, invocation)
 
 

@@ -17,12 +17,14 @@ from cenoby.access.tokens import Identities
 from cenoby.gateway.calls import Calls
 from cenoby.gateway.catalogue import Catalogue
 from cenoby.gateway.changes import Changes, Feed
+from cenoby.gateway.created_tasks import EXTENSION
 from cenoby.gateway.errors import protocol_error
 from cenoby.gateway.intake import BodyInvalid
 from cenoby.gateway.prompts import Prompts
 from cenoby.gateway.request_facts import CALLER, Context, facts_in, principal_of
 from cenoby.gateway.resources import Resources
 from cenoby.gateway.session import Session
+from cenoby.gateway.tasks import TaskParams, Tasks
 
 _MOST_URIS = 256
 """Resources that one client may watch at once."""
@@ -149,7 +151,7 @@ class McpHandlers:
         await context.session.send_notification(notice, related_request_id=context.request_id)
 
 
-def build_server(handlers: McpHandlers, catalogue: Catalogue) -> Server[Any]:
+def build_server(handlers: McpHandlers, catalogue: Catalogue, tasks: Tasks) -> Server[Any]:
     """The SDK's server, with our handlers in place of its own."""
     server: Server[Any] = Server(
         "cenoby",
@@ -171,6 +173,10 @@ def build_server(handlers: McpHandlers, catalogue: Catalogue) -> Server[Any]:
     )
     # Not by the constructor, which warns that logging is deprecated: the handshake revisions need it.
     server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, handlers.set_log_level)
+    server.extensions[EXTENSION] = {}
+    server.add_request_handler("tasks/get", TaskParams, tasks.get)
+    server.add_request_handler("tasks/cancel", TaskParams, tasks.cancel)
+    server.add_request_handler("tasks/update", TaskParams, tasks.update)
     # The recorder has spans of its own; the SDK's would be the dearest part of a call.
     server.middleware.clear()
     return server

@@ -47,8 +47,8 @@ class Prompts:
             MCPError: the cursor is none of ours.
         """
         principal = principal_of(context)
-        prompts = [hosted.prompt for hosted in self._host.prompts]
-        usable = [prompt for prompt in prompts if self._roles.allows(principal, prompt.action)]
+        offered, allows = self._host.prompts, self._roles.allows
+        usable = [one.prompt for one in offered if allows(principal, one.prompt.action, one.render.name)]
         shown, next_cursor = page(usable, lambda prompt: prompt.name, cursor, self._page_size)
         result = {"prompts": [_described(prompt) for prompt in shown], "ttlMs": LIST_TTL_MS, "cacheScope": "private"}
         return result | ({"nextCursor": next_cursor} if next_cursor else {})

@@ -71,6 +71,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.on_lost is not None:
             on_lost, self.on_lost = self.on_lost, None
             on_lost()
+        # Both lead back here, and what is in a cycle waits for the garbage collector.
+        self.cycle = self.scope = None  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
         if self._turned_away:
@@ -93,6 +95,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self._check_framing()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -117,6 +120,18 @@ class BoundedProtocol(HttpToolsProtocol):
     def abort(self) -> None:
         """End the connection at once, whatever is under way."""
         self.transport.abort()
+
+    def _check_framing(self) -> None:
+        """Refuse what two readers may frame differently: 400, and the connection ends (RFC 9112, sections 2.3 and 6.1).
+
+        The parser takes any last coding `chunked`, and versions whose framing is another one.
+        """
+        assert self.parser is not None, "it is what calls"
+        if self.parser.get_http_version() not in ("1.1", "1.0"):
+            raise ValueError("neither HTTP/1.1 nor HTTP/1.0")
+        for name, value in self.headers:
+            if name == b"transfer-encoding" and value.strip().lower() != b"chunked":
+                raise ValueError("a transfer coding other than chunked")
 
     def _end(self, answer: bytes) -> None:
         self._waiting_since = 0.0

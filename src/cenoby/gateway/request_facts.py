@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mcp.server.context import ServerRequestContext
 from starlette.types import Scope
 
-from cenoby.access.principals import Principal
+from cenoby.access.principals import Credential, Principal
 
 if TYPE_CHECKING:
     from cenoby.gateway.answers import Headers
@@ -40,7 +40,7 @@ class RequestFacts:
 
     connection: BoundedProtocol
     principal: Principal = field(init=False)
-    token: str = field(init=False)
+    token: Credential = field(init=False)
     place: Place = field(init=False)
     session: Session | None = None
     overload: Headers = ()

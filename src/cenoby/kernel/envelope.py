@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from cenoby.kernel.codec import pack
+
 DEFAULT_TENANT = "default"
 """The tenant of a colony that has no others."""
 
@@ -35,6 +37,8 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
         priority: which mailbox lane it waits in.
         deadline_ns: Unix nanoseconds after which nobody waits for the answer; 0 means none.
         notes: free prose for readers; no code decides on it.
+        node: the node that signed it; empty where nobody did. What is signed has its payload packed, as bytes.
+        signature: that node's Ed25519 signature over all the other fields.
     """
 
     id: str
@@ -48,3 +52,25 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     priority: Priority = Priority.INTERACTIVE
     deadline_ns: int = 0
     notes: str = ""
+    node: str = ""
+    signature: bytes = b""
+
+    def signed_bytes(self) -> bytes:
+        """What a signature of this envelope covers: every other field, in order, under a word that says what it is."""
+        return pack(
+            (
+                "envelope",
+                self.id,
+                self.tenant,
+                self.correlation,
+                self.causation,
+                self.sender,
+                self.recipient,
+                self.event,
+                int(self.priority),
+                self.deadline_ns,
+                self.notes,
+                self.node,
+                self.payload,
+            )
+        )

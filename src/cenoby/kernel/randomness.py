@@ -24,14 +24,13 @@ class RandomPool:
 
     def __init__(self) -> None:
         self._block = b""
-        self._used = 0
+        self._used = _BLOCK
         self._generation = 0
 
     def take(self, count: int) -> bytes:
         """`count` random bytes that nobody else gets; at most 4,096."""
-        start, end = self._used, self._used + count
-        if end > len(self._block) or self._generation != GENERATION[0]:
-            self._block, self._generation = os.urandom(_BLOCK), GENERATION[0]
-            start, end = 0, count
+        end = self._used + count
+        if end > _BLOCK or self._generation != GENERATION[0]:
+            self._block, self._generation, end = os.urandom(_BLOCK), GENERATION[0], count
         self._used = end
-        return self._block[start:end]
+        return self._block[end - count : end]

@@ -10,10 +10,20 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer, field_validator
+from pydantic import Field, SecretStr, field_serializer, field_validator
 
-Count = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(gt=0)]
+from cenoby.kernel.settings_apis import ColonySettings, PublishSettings, Word
+from cenoby.kernel.settings_approvals import ApprovalSettings
+from cenoby.kernel.settings_autonomy import AutonomySettings
+from cenoby.kernel.settings_budgets import BudgetSettings
+from cenoby.kernel.settings_dlp import DlpSettings
+from cenoby.kernel.settings_evidence import EvidenceSettings
+from cenoby.kernel.settings_flows import FlowSettings
+from cenoby.kernel.settings_identity import AgentSettings, Name, OAuthSettings, TokenSettings
+from cenoby.kernel.settings_policy import PolicySettings
+from cenoby.kernel.settings_rules import RuleSettings
+from cenoby.kernel.settings_section import Count, Seconds, Section
+
 HostPort = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+):\d{1,5}$")]
 
 
@@ -21,12 +31,6 @@ def host_and_port(text: str) -> tuple[str, int]:
     """The two parts of a `HostPort`; the brackets of an IPv6 address are left out."""
     host, _, port = text.rpartition(":")
     return host.strip("[]"), int(port)
-
-
-class Section(BaseModel):
-    """A part of the settings: unknown keys are errors, and nothing changes after start."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class GatewaySettings(Section):
@@ -69,8 +73,14 @@ class LimitSettings(Section):
     """Calls an agent may make at once after a pause."""
     calls_per_day: Count = 1_000_000_000
     """Calls per agent and UTC day."""
+    lease_seconds: Annotated[float, Field(ge=0.2, le=300)] = 6.0
+    """Where processes share a store: seconds for which each grants its part without word from it, and no longer."""
     namespaces: dict[str, NamespaceLimit] = {}
     """Limits per namespace (a MAD's name) and agent, beside the general ones."""
+    tools: dict[str, NamespaceLimit] = {}
+    """Limits per tool (`mads.marco.fetch`) and agent, beside those."""
+    tenants: dict[str, NamespaceLimit] = {}
+    """Limits of all agents of a tenant together; a tenant that is not named has none of its own."""
     max_argument_bytes: Count = 1024 * 1024
     """Largest arguments of one call, bytes of JSON."""
     max_depth: Count = 64
@@ -80,7 +90,7 @@ class LimitSettings(Section):
 
 
 class NamespaceLimit(Section):
-    """Limits of one agent within one namespace."""
+    """Limits of one agent within one namespace or of one tool, or of one tenant."""
 
     calls_per_second: Annotated[float, Field(gt=0)] | None = None
     """Calls per second, sustained; the general limit where none is given."""
@@ -107,22 +117,13 @@ class MailboxSettings(Section):
     """Calls of one MAD at once that only wait for news, such as a watched conversation."""
 
 
-class BudgetSettings(Section):
-    """Money, in US dollars, per agent and UTC day; reserved before a call and settled after."""
+class CacheSettings(Section):
+    """Tables that every process of a colony keeps in memory, such as agents, tokens and flags."""
 
-    usd_per_day: Annotated[float, Field(ge=0)] = 5.0
-    """For every agent that `agents` does not name."""
-    agents: dict[str, Annotated[float, Field(ge=0)]] = {}
-    """For one agent by name."""
-
-
-class ApprovalSettings(Section):
-    """Which calls wait for a person."""
-
-    require: list[str] = ["deploy:production", "db:admin", "org:fire"]
-    """Action types, categories (`deploy`), or risk tiers and all above (`risk:high`), that a person must approve."""
-    expire_minutes: Count = 240
-    """Minutes after which an undecided request is denied."""
+    follow: Seconds = 0.4
+    """Seconds between looks at what other processes changed, where the store is PostgreSQL."""
+    reconcile: Seconds = 300
+    """Seconds between comparisons of all rows with the database, which wins."""
 
 
 class BreakerSettings(Section):
@@ -139,7 +140,7 @@ class BreakerSettings(Section):
 
 
 class SupervisionSettings(Section):
-    """What becomes of a MAD whose own work breaks: it is made anew, and given up when that happens too often."""
+    """A MAD that breaks or passes a limit is made anew, and given up when that happens too often."""
 
     restarts: Count = 5
     """Restarts within `within` seconds after which it stays down until a person restarts it."""
@@ -151,6 +152,12 @@ class SupervisionSettings(Section):
     """Most seconds before a restart."""
     recycle_after: Seconds | None = None
     """Seconds after which a MAD is made anew on purpose; never where null."""
+    longest_block: Annotated[float, Field(ge=0.05)] | None = 10
+    """Seconds that one step of a MAD may keep the event loop from everybody before it is made anew; null for ever."""
+    max_memory_mb: Count | None = None
+    """Resident memory of the process, MiB; beyond it, the MAD that reports the most (or the only one) is made anew."""
+    max_mad_memory_mb: Count | None = None
+    """MiB that one MAD may say it holds (`Mad.memory_bytes`) before it is made anew."""
 
 
 class BusSecuritySettings(Section):
@@ -189,7 +196,7 @@ class EgressSettings(Section):
     """Redirects followed, each checked again."""
 
 
-PersonalData = Literal["email", "card", "iban", "ssn", "phone"]
+PersonalData = Literal["email", "card", "iban", "ssn", "national_id", "phone", "ip", "address"]
 
 
 class RedactionSettings(Section):
@@ -197,7 +204,7 @@ class RedactionSettings(Section):
 
     secrets: bool = True
     """Keys, tokens, passwords in URLs, private keys."""
-    personal_data: list[PersonalData] = ["email", "card", "iban", "ssn", "phone"]
+    personal_data: list[PersonalData] = ["email", "card", "iban", "ssn", "national_id", "phone"]
     """Kinds of personal data."""
 
 
@@ -206,6 +213,8 @@ class VaultSettings(Section):
 
     key: Literal["file", "keyring", "env"] = "file"
     """`file`: DATA/master.key, mode 0600, made at first start; `keyring`: the system key store; `env`: a variable."""
+    file: Path | None = None
+    """The file, where it is not DATA/master.key: nodes on one machine share it."""
 
 
 class SandboxSettings(Section):
@@ -276,29 +285,51 @@ class Settings(Section):
     """Address and port of the gateway."""
     colony: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = "main"
     """Name of this colony; the first part of every bus subject."""
+    node: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")] | None = None
+    """Name of this process's node, for good; `<colony>-1` where none is given. Each process of a colony has its own."""
     store: Annotated[str, Field(repr=False)] = "sqlite:///"
     """URL of the database: `sqlite:///` (DATA/colony.db) or `postgresql://user@host/db` (password by PGPASSWORD)."""
     bus: str = "memory://"
     """URL of the message bus: `memory://`, `nats://host:4222` or `redis://host:6379/0` (`tls://`, `rediss://`)."""
     bus_security: BusSecuritySettings = BusSecuritySettings()
+    cache: CacheSettings = CacheSettings()
     breaker: BreakerSettings = BreakerSettings()
     supervision: SupervisionSettings = SupervisionSettings()
     mads: list[str] = ["rogers", "fiedler", "turing", "grace", "marco"]
     """MADs: shipped names, entry points of `cenoby.mads`, `module:Class`, or `file.py:Class` beside the settings."""
     roles: dict[str, list[str]] = {}
     """Further roles, or other capabilities for shipped ones: action types, categories (`web:*`) or `*`."""
+    agents: dict[Name, AgentSettings] = {}
+    """Agents that are registered at start, by their names; their tokens are made by `cenoby token create`."""
+    tokens: TokenSettings = TokenSettings()
+    oauth: OAuthSettings = OAuthSettings()
     models: list[ModelSettings] = []
     """Language models that Fiedler may ask; the first is the default."""
+    publish: list[PublishSettings] = []
+    """APIs that other colonies may build on, each in one or more major versions."""
+    colonies: dict[Word, ColonySettings] = {}
+    """Other colonies by the name that their tools get here."""
     gateway: GatewaySettings = GatewaySettings()
     limits: LimitSettings = LimitSettings()
     mailbox: MailboxSettings = MailboxSettings()
     budgets: BudgetSettings = BudgetSettings()
     approvals: ApprovalSettings = ApprovalSettings()
+    policy: PolicySettings = PolicySettings()
+    flows: FlowSettings = FlowSettings()
+    autonomy: AutonomySettings = AutonomySettings()
     egress: EgressSettings = EgressSettings()
     redaction: RedactionSettings = RedactionSettings()
+    rules: RuleSettings = RuleSettings()
+    dlp: DlpSettings = DlpSettings()
     vault: VaultSettings = VaultSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
     sandbox: SandboxSettings = SandboxSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+
+    @property
+    def node_name(self) -> str:
+        """Name of this process's node."""
+        return self.node or f"{self.colony}-1"
 
     @field_serializer("store")
     def _without_password(self, value: str) -> str:

@@ -57,6 +57,19 @@ def load_settings(
         raise SettingsError("settings_invalid", _explain(error, named)) from None
 
 
+def is_setting(variable: str) -> bool:
+    """Whether an environment variable of that name is read as a setting."""
+    return variable.startswith(PREFIX) and variable not in OTHER_VARIABLES
+
+
+def private_tree(settings: Settings) -> dict[str, Any]:
+    """The settings as a file of theirs would hold them, passwords in clear: for a file that nobody else may read."""
+    tree = settings.model_dump(mode="json")
+    tree["store"] = settings.store
+    tree["bus_security"]["password"] = settings.bus_security.password.get_secret_value()
+    return tree
+
+
 def settings_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of the settings file."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Settings.model_json_schema()
@@ -68,7 +81,30 @@ def _from_file(file: Path) -> dict[str, Any]:
     if isinstance(mads, list):
         # Beside the file that names it, wherever the command is started.
         tree["mads"] = [_beside(file, entry) for entry in cast(list[Any], mads)]
+    _policy_beside(file, tree.get("policy"))
+    for contract in _contracts(tree):
+        if isinstance(contract.get("document"), str):
+            contract["document"] = str(file.absolute().parent / contract["document"])
     return tree
+
+
+def _policy_beside(file: Path, policy: Any) -> None:
+    if not isinstance(policy, dict):
+        return
+    section, folder = cast(dict[str, Any], policy), file.absolute().parent
+    if isinstance(section.get("files"), list):
+        section["files"] = [str(folder / str(entry)) for entry in cast(list[Any], section["files"])]
+    if isinstance(section.get("tiers"), str):
+        section["tiers"] = str(folder / section["tiers"])
+
+
+def _contracts(tree: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    colonies = tree.get("colonies")
+    for colony in cast(dict[str, Any], colonies).values() if isinstance(colonies, dict) else ():
+        uses = cast(dict[str, Any], colony).get("uses") if isinstance(colony, dict) else None
+        for contract in cast(list[Any], uses) if isinstance(uses, list) else ():
+            if isinstance(contract, dict):
+                yield cast(dict[str, Any], contract)
 
 
 def _beside(file: Path, entry: Any) -> Any:
@@ -92,7 +128,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 
 def _variables(environment: Mapping[str, str]) -> Iterator[tuple[list[str], Any]]:
     for name, text in sorted(environment.items()):
-        if name.startswith(PREFIX) and name not in OTHER_VARIABLES:
+        if is_setting(name):
             try:
                 value = yaml.safe_load(text)
             except yaml.YAMLError:

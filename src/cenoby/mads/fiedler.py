@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from cenoby.access.budget_accounts import Cost
+from cenoby.access.flows.labels import FlowMarks
 from cenoby.access.ledger import Ledger
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad
@@ -119,7 +121,14 @@ class Fiedler(Mad):
         models = self._catalogue.all()
         return ModelList(models=[_card(model) for model in models], default=models[0].name if models else None)
 
-    @tool("model:call", effect="outside", timeout=_LONGEST_CALL, cost="estimate_cost", title="Ask a model")
+    @tool(
+        "model:call",
+        effect="outside",
+        timeout=_LONGEST_CALL,
+        cost="estimate_cost",
+        title="Ask a model",
+        flow=FlowMarks(labels=("posts:model",)),
+    )
     async def complete(
         self,
         call: Call,
@@ -181,14 +190,15 @@ class Fiedler(Mad):
             budget_left_usd=max(0, limit - sum(one.held + one.spent for one in held)) / 1e6,
         )
 
-    def estimate_cost(self, arguments: Mapping[str, Any]) -> int:
-        """The most that a call of `complete` with these arguments can cost, micro-US-dollars.
+    def estimate_cost(self, arguments: Mapping[str, Any]) -> Cost:
+        """The most that a call of `complete` with these arguments can cost, in money and tokens.
 
         Raises:
             ModelInputError: no such model, or the prompt cannot fit its context.
         """
         wanted = {name: value for name, value in arguments.items() if name != "stream"}
-        return self._catalogue.request(**wanted).bound.micro_usd
+        bound = self._catalogue.request(**wanted).bound
+        return Cost(bound.micro_usd, bound.input_tokens + bound.output_tokens)
 
     async def _ask(self, call: Call, request: ModelRequest, on_delta: Delta | None) -> Answer:
         meter = Meter(NOTHING)
@@ -198,7 +208,7 @@ class Fiedler(Mad):
         finally:
             # However the call ends: what it cost, or may have cost, is spent.
             charge = meter.charge
-            call.spend(charge.micro_usd)
+            call.spend(charge.micro_usd, charge.input_tokens + charge.output_tokens)
             if charge is not NOTHING:
                 await self._usage.add(call.principal.tenant, call.principal.agent, request.model.name, charge)
         return Answer(

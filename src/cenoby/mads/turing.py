@@ -13,11 +13,20 @@ from typing import Annotated, Protocol
 
 from pydantic import AfterValidator, Field
 
+from cenoby.colony.home import require_home
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad
 from cenoby.colony.tool import tool
 from cenoby.kernel.clock import iso_time
-from cenoby.protection.secrets import EVENTS as SECRET_EVENTS
+from cenoby.kernel.events import by_name
+from cenoby.protection.events import (
+    MasterKeyRotated,
+    SecretRead,
+    SecretRefused,
+    SecretRevoked,
+    SecretRotated,
+    SecretSet,
+)
 from cenoby.protection.secrets import (
     LONGEST_VALUE,
     MOST_READERS,
@@ -169,7 +178,7 @@ class Turing(Mad):
 
     name = "turing"
     summary = "Keeps secrets: encrypted, versioned, told only to those who may know, every access on record."
-    events = SECRET_EVENTS
+    events = by_name(SecretSet, SecretRotated, SecretRead, SecretRefused, SecretRevoked, MasterKeyRotated)
 
     def __init__(self, *, keeper: SecretKeeper) -> None:
         self._keeper = keeper
@@ -260,6 +269,7 @@ class Turing(Mad):
     @tool("colony:admin", effect="writes", title="Rotate the master key")
     async def rotate_master_key(self, call: Call) -> MasterKeyView:
         """Replace the key that protects all secrets; secrets keep their values. Older backups need the former key."""
+        require_home(call)
         return MasterKeyView(await self._keeper.rotate_master_key(record=call.note))
 
 

@@ -21,6 +21,7 @@ from cenoby.models.refusal import MAY_BE_BILLED, ModelFault, ModelUnavailable, R
 from cenoby.models.sse import EventTooLong, event_data
 from cenoby.models.token_counts import TokenCounter
 from cenoby.models.wire import Dialect, Reading, error_of, other_dialect, request_body
+from cenoby.protection.circuits import Circuits, unbroken
 from cenoby.protection.egress import Answer, EgressFailed, EgressGuard, EgressRefused
 
 SecretReader = Callable[[str], Awaitable[str]]
@@ -33,6 +34,8 @@ _ATTEMPTS = 4
 _LONGEST_EVENT = 4 * 1024 * 1024
 _BYTES_PER_ANSWER = 256 * 1024
 _BYTES_PER_TOKEN = 4096
+_FAIR_SHARE = 0.5
+"""Of its model's timeout; a provider that had as much and gave no answer is at fault, not a caller in a hurry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +76,7 @@ class ModelClient:
         secrets: reads API keys, once per attempt.
         counter: learns from the usage that providers report.
         clock: the time.
+        circuits: the circuit `model:<url>` of every provider's endpoint.
         sleep: waits some seconds.
         chance: jitter of the waits.
     """
@@ -84,6 +88,7 @@ class ModelClient:
         counter: TokenCounter,
         clock: Clock,
         *,
+        circuits: Circuits = unbroken,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: random.Random | None = None,
     ) -> None:
@@ -91,6 +96,7 @@ class ModelClient:
         self._secrets = secrets
         self._counter = counter
         self._clock = clock
+        self._circuits = circuits
         self._sleep = sleep
         self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
         self._dialects: dict[str, Dialect] = {}
@@ -111,6 +117,7 @@ class ModelClient:
             ModelUnavailable: no answer now.
             ModelFault: the provider's address, key or answers are not what they should be.
             EgressRefused: the provider's address may not be reached.
+            Unavailable: circuit_open, circuit_held_open: the endpoint is left alone.
             CenobyError: what the secret reader raises.
         """
         model = request.model
@@ -160,13 +167,18 @@ class ModelClient:
         """One attempt: an answer, or a refusal that cost nothing. Raises where it may have cost something."""
         request = attempt.request
         reading = Reading()
+        body = request_body(request, attempt.dialect, stream=attempt.on_delta is not None)
+        circuit = self._circuits(f"model:{request.model.url}")
+        circuit.enter()
         meter.charge = request.bound
         try:
             async with self._egress.stream(
                 "POST",
                 f"{request.model.url}/chat/completions",
                 _headers(attempt),
-                request_body(request, attempt.dialect, stream=attempt.on_delta is not None),
+                body,
+                circuit=circuit,
+                patience=_FAIR_SHARE * request.model.timeout,
                 timeout=attempt.seconds,
                 max_bytes=_BYTES_PER_ANSWER + _BYTES_PER_TOKEN * request.max_output_tokens,
             ) as answer:

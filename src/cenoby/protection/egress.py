@@ -19,6 +19,7 @@ import httpx2
 
 from cenoby.kernel.errors import Unavailable
 from cenoby.kernel.settings import EgressSettings
+from cenoby.protection.circuits import Circuit, Circuits, unbroken
 from cenoby.protection.dialling import GuardedBackend, Resolver, resolve
 from cenoby.protection.egress_policy import EgressPolicy, EgressRefused, Target
 
@@ -113,6 +114,53 @@ class _Hop:
     body: bytes | None
 
 
+class _Passage:
+    """One request on its way through a circuit, which is told at the end whether the server is at fault.
+
+    Args:
+        limit: the caller's deadline.
+        timely: the caller gave the server so much time that a timeout is the server's fault.
+        circuit: entered already; None where `enter` comes later, or never.
+    """
+
+    def __init__(self, limit: asyncio.Timeout, timely: bool, circuit: Circuit | None = None) -> None:
+        self._limit = limit
+        self._timely = timely
+        self.circuit = circuit
+        self._status = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def enter(self, circuit: Circuit) -> None:
+        circuit.enter()
+        self.circuit = circuit
+
+    def answered(self, status: int) -> None:
+        self._status = status
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.circuit is None:
+            return
+        if fault := self._fault(error):
+            self.circuit.failed(fault)
+        elif error is None:
+            self.circuit.succeeded()
+        else:
+            self.circuit.left()
+
+    def _fault(self, error: BaseException | None) -> str:
+        if self._status >= 500:
+            return f"HTTP {self._status}"
+        if isinstance(error, EgressFailed):
+            return error.message
+        if isinstance(error, asyncio.CancelledError) and self._limit.expired() and self._timely:
+            return "no complete answer in time"
+        return ""
+
+
 class _Body(httpx2.AsyncByteStream):
     def __init__(self, parts: AsyncIterable[bytes]) -> None:
         self._parts = parts
@@ -130,6 +178,7 @@ class EgressGuard:
         resolver: `(host, port) -> addresses`; the system's resolver by default.
         user_agent: what servers are told.
         ssl_context: which certificates are trusted; the system's by default.
+        circuits: the circuit `host:<host>:<port>` of every server that is asked.
     """
 
     def __init__(
@@ -139,12 +188,14 @@ class EgressGuard:
         resolver: Resolver = resolve,
         user_agent: str = "cenoby",
         ssl_context: ssl.SSLContext | None = None,
+        circuits: Circuits = unbroken,
     ) -> None:
         self._settings = settings
         self._policy = EgressPolicy(settings)
         self._user_agent = user_agent
         self._backend = GuardedBackend(resolver, self._policy.check_addresses)
         self._ssl_context = ssl_context
+        self._circuits = circuits
         self._pool: httpcore2.AsyncConnectionPool | None = None
         self._pool_lock = asyncio.Lock()
 
@@ -181,9 +232,12 @@ class EgressGuard:
         Raises:
             EgressRefused: the URL, an address, a port, a redirect or the size is not allowed.
             EgressFailed: no complete answer in time.
+            Unavailable: circuit_open, circuit_held_open: the host is left alone.
         """
-        async with _deadline(timeout or self._settings.timeout):
-            return await self._follow(_Hop(method.upper(), url, dict(headers or {}), body), max_bytes)
+        seconds = timeout or self._settings.timeout
+        async with _deadline(seconds) as limit:
+            timely = seconds >= self._settings.timeout
+            return await self._follow(_Hop(method.upper(), url, dict(headers or {}), body), max_bytes, limit, timely)
 
     @asynccontextmanager
     async def stream(
@@ -195,22 +249,32 @@ class EgressGuard:
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - one deadline over the whole stream, enforced inside
         max_bytes: int | None = None,
+        circuit: Circuit | None = None,
+        patience: float | None = None,
     ) -> AsyncGenerator[Answer]:
         """Send a request and read its answer as it arrives. Redirects are not followed: the caller sees their status.
 
-        Raises:
-            EgressRefused, EgressFailed: as `fetch`; also while the body is read.
-        """
-        limit = max_bytes or self._settings.max_bytes
-        hop = _Hop(method.upper(), url, dict(headers or {}), body)
-        async with _deadline(timeout or self._settings.timeout), self._send(hop) as response:
-            yield Answer(response, limit)
+        Args:
+            circuit: one that the caller has entered, told at the end what became of it; that of the host where None.
+            patience: a timeout is the server's fault where it had so many seconds; the settings' timeout by default.
 
-    async def _follow(self, hop: _Hop, max_bytes: int | None) -> Fetched:
+        Raises:
+            EgressRefused, EgressFailed, Unavailable: as `fetch`; also while the body is read.
+        """
+        hop = _Hop(method.upper(), url, dict(headers or {}), body)
+        seconds = timeout or self._settings.timeout
+        async with _deadline(seconds) as limit:
+            passage = _Passage(limit, seconds >= (patience or self._settings.timeout), circuit)
+            async with self._send(hop, passage) as response:
+                yield Answer(response, max_bytes or self._settings.max_bytes)
+
+    async def _follow(self, hop: _Hop, max_bytes: int | None, limit: asyncio.Timeout, timely: bool) -> Fetched:
         hops: list[str] = []
         while True:
+            # Of the time that one host took, the host that it redirects to is not guilty.
+            passage = _Passage(limit, timely and not hops)
             hops.append(hop.url)
-            async with self._send(hop) as response:
+            async with self._send(hop, passage) as response:
                 location = response.headers.get("location")
                 if response.status_code not in _REDIRECTS or location is None:
                     answer = Answer(response, max_bytes or self._settings.max_bytes)
@@ -238,12 +302,15 @@ class EgressGuard:
         return _Hop(method, url, kept, None)
 
     @asynccontextmanager
-    async def _send(self, hop: _Hop) -> AsyncGenerator[httpx2.Response]:
-        target = self._policy.check(hop.url)
-        request = self._request(hop, target)
-        pool = await self._connections()
-        with _as_egress_errors():
+    async def _send(self, hop: _Hop, passage: _Passage) -> AsyncGenerator[httpx2.Response]:
+        with passage, _as_egress_errors():
+            target = self._policy.check(hop.url)
+            request = self._request(hop, target)
+            if passage.circuit is None:
+                passage.enter(self._circuits(f"host:{target.place}"))
+            pool = await self._connections()
             answer = await pool.handle_async_request(request)
+            passage.answered(answer.status)
             try:
                 assert isinstance(answer.stream, AsyncIterable), "an asynchronous pool answers with such a stream"
                 yield httpx2.Response(answer.status, headers=answer.headers, stream=_Body(answer.stream))
@@ -286,11 +353,11 @@ class EgressGuard:
 
 
 @asynccontextmanager
-async def _deadline(seconds: float) -> AsyncGenerator[None]:
+async def _deadline(seconds: float) -> AsyncGenerator[asyncio.Timeout]:
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
-            yield
+            yield limit
     except TimeoutError:
         if not limit.expired():
             raise

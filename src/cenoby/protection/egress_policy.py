@@ -40,6 +40,10 @@ class Target:
     def origin(self) -> tuple[str, str, int]:
         return self.url.scheme, self.host, self.port
 
+    @property
+    def place(self) -> str:
+        return _joined(self.host, self.port)
+
 
 class EgressPolicy:
     """What the settings let out.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
+
+from cenoby.kernel.events import Event
 
 NAME_FORM = r"[A-Za-z0-9_.\-/]{1,128}"
 READER_FORM = r"(role|agent):[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
@@ -12,18 +14,8 @@ MOST_READERS = 64
 LONGEST_VALUE = 64 * 1024
 """Bytes of the longest value, in UTF-8."""
 
-Journalled = Callable[[str, dict[str, Any]], Awaitable[object]]
-"""Journals an event `(code, payload)`; when it returns, the event is durable. Raises where it could not be recorded."""
-
-EVENTS = {
-    "secret_set": "A version of a secret is about to be stored: its name and readers, never its value.",
-    "secret_rotated": "A secret is about to get a new value for the same readers.",
-    "secret_read": "A value is about to be told, to the caller or to the colony itself.",
-    "secret_refused": "Somebody asked for a secret who may not; `reason` is the error code.",
-    "secret_revoked": "The value of one version, or of all (`version` is null), is about to be destroyed.",
-    "master_key_rotated": "The key that protects all secrets is about to be replaced by the one with `key_id`.",
-}
-"""What the vault journals, each before it is done."""
+Journalled = Callable[[Event], Awaitable[object]]
+"""Journals an event (`events.py`); when it returns, the event is durable. Raises where it could not be recorded."""
 
 
 def value_problem(value: str) -> str:

@@ -6,12 +6,13 @@ time, and only that part of it goes out about which nothing that may still come 
 
 from __future__ import annotations
 
-from cenoby.protection.redact import Redactor, fold, is_suspicious
+from cenoby.protection.dlp.normalise import fold
+from cenoby.protection.redact import Redactor
 
 REACH = 256
 """Characters that are held back at least. What a detector finds holds no blank, or it is shorter than half of this (a
 number in groups), or it is a private key, which is held from its first line on."""
-_BLANKS = " \n\t"
+_BLANKS = (b" ", b"\n", b"\t")
 _FEWEST_NEW, _MOST_LOOKS = 16, 128
 
 
@@ -56,7 +57,7 @@ class RedactedStream:
 
     def _out(self, text: str, until: int, complete: int) -> str:
         out: list[str] = []
-        for start, end, kind in self._redactor.spans(text) if is_suspicious(text) else ():
+        for start, end, kind in self._redactor.spans(text):
             if start >= until:
                 break
             if end > complete:
@@ -81,5 +82,5 @@ def _settled(text: str) -> tuple[int, int]:
     return (until, complete) if places is None else (places[until], places[complete])
 
 
-def _last_blank(text: str, before: int) -> int:
+def _last_blank(text: bytes, before: int) -> int:
     return max(text.rfind(blank, 0, before) for blank in _BLANKS) if before > 0 else -1

@@ -34,14 +34,21 @@ class StoreUnavailable(Unavailable):
         "store_full": "Too many bytes wait to be written; try again after `retry_after` seconds.",
         "store_failed": "The database fails or is away; the message says why. Nothing of this write was kept.",
         "store_unknown": "The database went away during a commit and stays away: look whether the write is there.",
+        "store_cold": "A table that is kept in memory was not read yet; try again in a moment.",
+        "store_lease_held": "Another process has the lease of what was to be changed; try again in a moment.",
         "store_closed": "The store is closed; the colony is stopping.",
     }
 
 
 class StoreRefused(Fault):
-    """A statement was at fault, and trying again does not help; nothing of its write is there."""
+    """A write may not be, and trying it again does not help; nothing of it is there."""
 
-    codes = {"store_refused": "A rule of the database forbids what was to be written, or a statement is malformed."}
+    codes = {
+        "store_refused": "A rule of the database forbids what was to be written, or a statement is malformed.",
+        "table_taken": "Another part of this process writes that table already; there is one writer for each.",
+        "lease_lost": "Somebody else holds the lease by now, or it was released; acquire it anew.",
+        "workflow_signalled": "A workflow was about to go on without a signal that is there; its step is made again.",
+    }
 
 
 class Database:
@@ -92,6 +99,7 @@ class Database:
 
         Args:
             work: reads and writes through the connection; must not commit, and must be quick: all writers wait for it.
+                It may return a `Together`; then its result is that one's.
             size: about how many bytes it holds until it has run.
 
         Raises:

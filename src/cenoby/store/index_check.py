@@ -8,11 +8,7 @@ from itertools import chain
 from typing import Any
 
 from cenoby.store.engine import Connection
-from cenoby.store.journal_index import FACETS
-
-_TIME, _ID = 4, 2
-_PLACES = {"agent": 6, "mad": 7, "tool": 8, "code": 12, "correlation": 13}
-"""Where the facets stand in a header."""
+from cenoby.store.journal_index import FACETS, ID, PLACES, TIME
 
 
 class IndexCheck:
@@ -40,7 +36,7 @@ class IndexCheck:
             return True
         headers, self._headers = self._headers, []
         block, first, *_ = self._block
-        times, ids = [one[_TIME] for one in headers], [one[_ID] for one in headers]
+        times, ids = [one[TIME] for one in headers], [one[ID] for one in headers]
         fits = self._block[3:] == (min(times), max(times), min(ids), max(ids))
         self._expected += sum(map(_digest, _facets(headers, block, min(ids), max(ids))))
         self._block = self._blocks.fetchone()
@@ -54,7 +50,7 @@ class IndexCheck:
 
 def _facets(headers: list[tuple[Any, ...]], block: int, lowest: str, highest: str) -> Iterable[tuple[str, str, int]]:
     def of(facet: str) -> Iterable[tuple[str, str, int]]:
-        for value in {header[_PLACES[facet]] for header in headers}:
+        for value in {header[PLACES[facet]] for header in headers}:
             # A correlation that began in the block itself is found by the block's range of ids.
             if value and not (facet == "correlation" and lowest <= value <= highest):
                 yield facet, value, block

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from cenoby.kernel.clock import Clock
+from cenoby.kernel.events import Event, name_of, plain_event
 from cenoby.kernel.ids import new_id
 from cenoby.kernel.randomness import RandomPool
 from cenoby.store import journal_reader, postgres_chain, postgres_journal, postgres_journal_reader
-from cenoby.store.chain import ERASED, FORMAT, ChainHead, Verification, head_of, verify_chain
+from cenoby.store.chain import FORMAT, ChainHead, Verification, head_of, verify_chain
 from cenoby.store.database import Database, StoreUnavailable
-from cenoby.store.engine import Engine
+from cenoby.store.engine import Connection, Engine
+from cenoby.store.events import PayloadErased
+from cenoby.store.journal_counts import CallCount
 from cenoby.store.journal_reader import JournalPage, JournalQuery, Record
 from cenoby.store.journal_writer import Append, JournalWriter, RecordRef, Row
 from cenoby.store.sqlite_engine import SqliteEngine
+from cenoby.store.writer import Together
 
 __all__ = [
     "ChainHead",
@@ -34,7 +38,7 @@ __all__ = [
     "verify_file",
 ]
 
-EVENTS = {ERASED: "The payload of the record `causation` was destroyed on purpose; the chain still verifies."}
+T = TypeVar("T")
 
 _OVERHEAD = 256
 """Bytes that a record holds in the queue beside its header and payload."""
@@ -73,6 +77,29 @@ class Entry(msgspec.Struct, frozen=True):
     causation: str = ""
     invocation: str = ""
     payload: dict[str, Any] = {}
+
+    @classmethod
+    def event(
+        cls,
+        event: Event,
+        *,
+        tenant: str = "",
+        agent: str = "",
+        correlation: str = "",
+        mad: str = "",
+        causation: str = "",
+    ) -> Entry:
+        """The entry of a typed event: found by its name, and its payload says the version."""
+        return cls(
+            kind="event",
+            tenant=tenant,
+            agent=agent,
+            correlation=correlation,
+            mad=mad,
+            code=name_of(event),
+            causation=causation,
+            payload=plain_event(event),
+        )
 
 
 class Journal:
@@ -123,7 +150,23 @@ class Journal:
         Raises:
             StoreUnavailable: nothing of it was recorded.
         """
-        return await self._submit(entries)
+        append, size = self._append_of(entries)
+        return await self._database.submit(self._writer, append, size)
+
+    async def write(self, work: Callable[[Connection], T], *entries: Entry) -> T:
+        """As `Database.write`, and `entries` are recorded in the same transaction: neither is there without the other.
+
+        Raises:
+            StoreUnavailable, StoreRefused: as for `Database.write`; nothing was recorded.
+        """
+        if not entries:
+            return await self._database.write(work)
+        append, size = self._append_of(entries)
+
+        def recorded(connection: Connection) -> Together:
+            return Together(work(connection), self._writer, append)
+
+        return await self._database.submit(None, recorded, size)
 
     async def erase(self, record: Record, *, agent: str) -> RecordRef:
         """Destroy the payload of a record, and record that it was; the chain still verifies.
@@ -131,15 +174,15 @@ class Journal:
         Raises:
             StoreUnavailable: nothing was done.
         """
-        entry = Entry(
-            kind="event",
+        entry = Entry.event(
+            PayloadErased(),
             tenant=record.tenant,
             agent=agent,
             correlation=record.correlation,
-            code=ERASED,
             causation=record.id,
         )
-        return await self._submit((entry,), erase=record.id)
+        append, size = self._append_of((entry,), erase=record.id)
+        return await self._database.submit(self._writer, append, size)
 
     async def page(self, query: JournalQuery) -> JournalPage:
         """Records that fit, a page at a time.
@@ -169,11 +212,11 @@ class Journal:
         """
         return await asyncio.to_thread(_verify, self._database.engine, kept)
 
-    async def count_calls(self, since_ns: int) -> list[tuple[str, str, int]]:
-        """How many calls each agent made of each MAD since then: `(agent, mad, calls)`."""
+    async def count_calls(self, since_ns: int) -> list[CallCount]:
+        """How many calls each agent made of each tool since then."""
         return await self._database.read(lambda connection: self._reader.count_calls(connection, since_ns))
 
-    def _submit(self, entries: tuple[Entry, ...], *, erase: str = "") -> Awaitable[RecordRef]:
+    def _append_of(self, entries: tuple[Entry, ...], erase: str = "") -> tuple[Append, int]:
         time_ns = self._clock.now_ns()
         rows: list[Row] = []
         size = 0
@@ -181,7 +224,7 @@ class Journal:
             row = _row(self._node, time_ns, entry, self._random)
             size += len(row.header) + len(row.salted) + _OVERHEAD
             rows.append(row)
-        return self._database.submit(self._writer, Append(rows, erase), size)
+        return Append(rows, erase), size
 
 
 async def verify_file(store: Engine | Path, kept: Sequence[ChainHead] = ()) -> Verification:
@@ -207,15 +250,12 @@ def _verify(engine: Engine, kept: Sequence[ChainHead]) -> Verification:
 
 
 def _row(node: str, time_ns: int, entry: Entry, random: RandomPool) -> Row:
-    identifier, tenant, salted, digest = new_id(), entry.tenant, b"", ""
+    salted, digest = b"", ""
     if entry.payload:
         salted = random.take(_SALT_BYTES) + _pack(entry.payload)
         digest = sha256(salted).hexdigest()
-    header = _encode(
-        (
-            FORMAT, node, identifier, tenant, time_ns, entry.kind, entry.agent, entry.mad, entry.tool, entry.action,
-            entry.decision, entry.status, entry.code, entry.correlation, entry.causation, entry.invocation, digest,
-        )
+    fields = (
+        FORMAT, node, new_id(), entry.tenant, time_ns, entry.kind, entry.agent, entry.mad, entry.tool, entry.action,
+        entry.decision, entry.status, entry.code, entry.correlation, entry.causation, entry.invocation, digest,
     )  # fmt: skip
-    facets = (entry.agent, entry.code, entry.correlation, entry.mad, entry.tool)
-    return Row(identifier, tenant, header, salted, time_ns, facets, entry.kind, entry.decision)
+    return Row(fields, _encode(fields), salted)

@@ -8,6 +8,7 @@ it milliseconds, and the append path a tenth of what five indexes do.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from cenoby.store.engine import Connection
 
@@ -15,6 +16,10 @@ BLOCK = 512
 """Records from which on a block is made."""
 
 FACETS = ("agent", "code", "correlation", "mad", "tool")
+
+ID, TENANT, TIME = 2, 3, 4
+PLACES = {"agent": 6, "code": 12, "correlation": 13, "mad": 7, "tool": 8}
+"""Where the facets stand in a header, as the fields before do."""
 
 
 def covered_up_to(connection: Connection) -> int:
@@ -29,23 +34,23 @@ def add_block(connection: Connection, first: int, last: int) -> None:
         connection.execute(_ADD_FACET[facet], (first, last))
 
 
-def add_block_of(
-    connection: Connection, first: int, last: int, records: Sequence[tuple[int, str, tuple[str, ...]]]
-) -> None:
-    """As `add_block`, from the records' times, ids and facet values in memory: a tenth of the cost of reading them."""
-    times = [time_ns for time_ns, _, _ in records]
-    lowest, highest = min(one for _, one, _ in records), max(one for _, one, _ in records)
+def add_block_of(connection: Connection, first: int, last: int, headers: Sequence[tuple[Any, ...]]) -> None:
+    """As `add_block`, from the fields of the records' headers: a twentieth of the cost of reading them."""
+    columns = list(zip(*headers, strict=True))
+    lowest, highest = min(columns[ID]), max(columns[ID])
     (block,) = connection.execute(
         "INSERT INTO journal_block (tenant, first, last, earliest_ns, latest_ns, lowest_id, highest_id) "
         "VALUES ('', ?, ?, ?, ?, ?, ?) RETURNING block",
-        (first, last, min(times), max(times), lowest, highest),
+        (first, last, min(columns[TIME]), max(columns[TIME]), lowest, highest),
     ).fetchone()
-    for facet, values in zip(FACETS, map(set, zip(*(facets for _, _, facets in records), strict=True)), strict=True):
+    found: list[tuple[str, str, int]] = []
+    for facet in FACETS:
+        values: set[str] = set(columns[PLACES[facet]])
+        if facet == "correlation":
+            values = {value for value in values if value < lowest or value > highest}
         # In their order, so that neighbours fall on the same page.
-        found = sorted(
-            value for value in values if value and not (facet == "correlation" and lowest <= value <= highest)
-        )
-        connection.executemany(_ADD_VALUE, [(facet, value, block) for value in found])
+        found += [(facet, value, block) for value in sorted(values) if value]
+    connection.executemany(_ADD_VALUE, found)
 
 
 _ADD_VALUE = "INSERT INTO journal_facet (tenant, facet, value, block) VALUES ('', ?, ?, ?)"

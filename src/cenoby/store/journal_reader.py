@@ -9,6 +9,7 @@ import msgspec
 
 from cenoby.store.chain import FIRST_PREV_HASH
 from cenoby.store.engine import Connection
+from cenoby.store.journal_counts import CallCount
 from cenoby.store.journal_index import covered_up_to
 from cenoby.store.journal_writer import RecordRef
 
@@ -127,16 +128,16 @@ def open_intents(connection: Connection, node: str) -> list[Record]:
     return list(pending.values())
 
 
-def count_calls(connection: Connection, since_ns: int) -> list[tuple[str, str, int]]:
-    """Calls since then by agent and MAD; each has exactly one record that carries its decision."""
+def count_calls(connection: Connection, since_ns: int) -> list[CallCount]:
+    """Calls since then by agent, tool and tenant; each has exactly one record that carries its decision."""
     start = (
         connection.execute("SELECT max(last) FROM journal_block WHERE latest_ns < ?", (since_ns,)).fetchone()[0] or 0
     )
     statement = (
-        "SELECT agent, mad, count(*) FROM journal_record WHERE position > ? AND time_ns >= ? AND decision <> '' "
-        "AND agent <> '' GROUP BY agent, mad"
+        "SELECT agent, mad, count(*), tool, tenant FROM journal_record WHERE position > ? AND time_ns >= ? "
+        "AND decision <> '' AND agent <> '' GROUP BY agent, mad, tool, tenant"
     )
-    return connection.execute(statement, (start, since_ns)).fetchall()
+    return [CallCount(*row) for row in connection.execute(statement, (start, since_ns))]
 
 
 def _last_clean_stop(connection: Connection) -> int:

@@ -10,7 +10,7 @@ import msgspec
 
 from cenoby.store.chain import FIRST_PREV_HASH, link_hash
 from cenoby.store.engine import Connection
-from cenoby.store.journal_index import BLOCK, add_block, add_block_of, covered_up_to
+from cenoby.store.journal_index import BLOCK, ID, TENANT, add_block, add_block_of, covered_up_to
 
 _WIDEST = 32
 
@@ -27,24 +27,17 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     """One record on its way.
 
     Attributes:
-        id, tenant: as in the header.
+        fields: those of the header, in its order (`chain`): one object serves whoever asks for one of them.
         header: the canonical header.
         salted: salt and payload; empty for none.
-        time_ns, kind, decision: as in the header.
-        facets: its values of `FACETS`, in that order.
     """
 
-    id: str
-    tenant: str
+    fields: tuple[Any, ...]
     header: bytes
     salted: bytes
-    time_ns: int
-    facets: tuple[str, ...]
-    kind: str
-    decision: str
 
 
-class Append(msgspec.Struct, frozen=True):
+class Append(msgspec.Struct, frozen=True, gc=False):
     """Rows that are written together, and the id of the record whose payload goes with them, if any."""
 
     rows: list[Row]
@@ -70,20 +63,19 @@ class JournalWriter:
     def __init__(self, node: str) -> None:
         self._node = node
         self._head: _Head | None = None
-        self._uncovered: list[Row] = []
+        self._uncovered: list[tuple[Any, ...]] = []
 
     def apply(self, connection: Connection, items: Sequence[Append]) -> list[RecordRef]:
         """Link and write the rows of `items`; each gets the reference of its last record."""
         head = self._head = self._head or _read_head(connection, self._node)
         records: list[Any] = []
         payloads: list[Any] = []
-        results = [_link(head, item.rows, records, payloads) for item in items]
+        results = _link(head, items, records, payloads, self._uncovered)
         _insert(connection, _JOURNAL, 5, records)
         _insert(connection, _PAYLOAD, 3, payloads)
         for item in items:
             if item.erase:
                 connection.execute(_ERASE, (item.erase,))
-            self._uncovered += item.rows
         if head.position - head.covered >= BLOCK:
             self._cover(connection, head)
         return results
@@ -95,9 +87,9 @@ class JournalWriter:
             self._uncovered.clear()
 
     def _cover(self, connection: Connection, head: _Head) -> None:
-        rows, first = self._uncovered, head.covered + 1
-        if len(rows) == head.position - head.covered:
-            add_block_of(connection, first, head.position, [(row.time_ns, row.id, row.facets) for row in rows])
+        headers, first = self._uncovered, head.covered + 1
+        if len(headers) == head.position - head.covered:
+            add_block_of(connection, first, head.position, headers)
         else:
             # Some of them were written before this process began: what they hold must be read.
             add_block(connection, first, head.position)
@@ -105,18 +97,25 @@ class JournalWriter:
         self._uncovered = []
 
 
-def _link(head: _Head, rows: list[Row], records: list[Any], payloads: list[Any]) -> RecordRef:
+def _link(
+    head: _Head, items: Sequence[Append], records: list[Any], payloads: list[Any], headers: list[tuple[Any, ...]]
+) -> list[RecordRef]:
     position, seq, linked, identifier = head.position, head.seq, head.hash, ""
-    for row in rows:
-        identifier, salted = row.id, row.salted
-        position += 1
-        seq += 1
-        linked = link_hash(linked, row.header)
-        records += (position, row.tenant, seq, row.header.decode(), linked)
-        if salted:
-            payloads += (position, row.tenant, salted)
+    results: list[RecordRef] = []
+    for item in items:
+        for row in item.rows:
+            fields, header, salted = row.fields, row.header, row.salted
+            identifier, tenant = fields[ID], fields[TENANT]
+            position += 1
+            seq += 1
+            linked = link_hash(linked, header)
+            records += (position, tenant, seq, header.decode(), linked)
+            if salted:
+                payloads += (position, tenant, salted)
+            headers.append(fields)
+        results.append(RecordRef(seq, identifier, linked.hex()))
     head.position, head.seq, head.hash = position, seq, linked
-    return RecordRef(seq, identifier, linked.hex())
+    return results
 
 
 def _read_head(connection: Connection, node: str) -> _Head:

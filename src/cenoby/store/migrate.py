@@ -20,12 +20,18 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class MigrationFailed(Fault):
-    """The database is not at a revision that this program can use."""
+    """The database is none that this program can use, or cannot become one."""
 
     codes = {
         "store_too_new": "The database was written by a newer Cenoby; start that one, or restore an older backup.",
         "store_unreadable": "The file is not a Cenoby database, or is damaged; restore a backup.",
         "migration_failed": "A step of the schema's history failed; the database is as it was before.",
+        "store_copy_empty": "The file that was to be copied is not there, or holds no colony that ever ran.",
+        "store_copy_broken": "The journal that was to be copied does not hold; find out why with `journal verify`.",
+        "store_copy_unplanned": "A table is on one side alone and nobody said how it is copied; a bug of ours.",
+        "store_copy_differs": "A finished copy is not what the file holds; empty the target and copy again.",
+        "store_copy_unfinished": "A copy into the database was interrupted; run `cenoby store migrate` again.",
+        "store_occupied": "The database to copy to holds something else; name an empty one, or another schema.",
     }
 
 

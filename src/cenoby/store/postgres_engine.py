@@ -14,15 +14,23 @@ from typing import Any
 from cenoby.store.engine import Connection, Dialect, Failure, Meaning
 from cenoby.store.postgres_address import PostgresAddress
 from cenoby.store.postgres_connection import PostgresConnection, PostgresFailure
-from cenoby.store.postgres_migrate import bring_up
+from cenoby.store.postgres_migrate import bring_up, refuse_unfinished_copy
 
 _LOCK = "pg_advisory_xact_lock(1130262383, hashtext(current_schema()))"
 # A commit that nobody waits for is no commit; a process that froze must not keep the lock.
 _WRITER = (
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';"
     "SET idle_in_transaction_session_timeout = '60s';"
-    "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
+    "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;"
+    # The first changes with every start of the server, the second where it recovers from a crash.
+    "SELECT set_config('cenoby.server_start', CAST(pg_postmaster_start_time() AS TEXT), false),"
+    " set_config('cenoby.last_crash', CAST(stats_reset AS TEXT), false) FROM pg_stat_bgwriter"
 )
+_LIFE = "current_setting('cenoby.server_start'), current_setting('cenoby.last_crash')"
+# A number that the server has not given out is no error here: no status.
+_WHAT_BECAME = """SELECT CASE WHEN number < pg_snapshot_xmax(pg_current_snapshot()) THEN pg_xact_status(number) END,
+    current_setting('cenoby.server_start'), current_setting('cenoby.last_crash')
+    FROM (SELECT CAST(CAST(? AS TEXT) AS xid8) AS number) AS ours"""
 # Held as long as the writing connection lives; a connection that broke may take the server some moments to notice.
 _CLAIM = """;SET lock_timeout = '3s'; DO $$ BEGIN
     PERFORM pg_advisory_lock(1130262385, hashtext(current_schema() || ' {node}'));
@@ -31,8 +39,9 @@ END $$; SET lock_timeout = 0"""
 _READER = "SET idle_in_transaction_session_timeout = '10min'"
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_PAUSES = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
-"""Seconds between the tries to find out what became of a commit."""
+_DOUBT_SECONDS = 8.0
+"""So long it is tried to find out what became of a commit."""
+_PAUSE_SECONDS = 0.2
 
 
 class PostgresReader:
@@ -88,13 +97,15 @@ class PostgresWriter(PostgresReader):
     def __init__(self, connection: PostgresConnection) -> None:
         super().__init__(connection)
         self._transaction = ""
+        self._life = ("", "")
         self._savepoint = False
 
     def _begin(self, alone: bool) -> None:
         self._savepoint = False
         self.connection.script(_BEGIN)
-        what = f"CAST(pg_current_xact_id() AS TEXT){f', {_LOCK}' if alone else ''}"
-        self._transaction = self.connection.execute(f"SELECT {what}").fetchone()[0]
+        what = f"CAST(pg_current_xact_id() AS TEXT), {_LIFE}{f', {_LOCK}' if alone else ''}"
+        self._transaction, start, crash = self.connection.execute(f"SELECT {what}").fetchone()[:3]
+        self._life = start, crash
 
     def commit(self) -> None:
         """As in `Session`. Where no good answer comes, the server is asked on another connection what became of it."""
@@ -121,17 +132,22 @@ class PostgresWriter(PostgresReader):
             return Failure(error, of_batch=False)
 
     def _committed(self) -> bool:
-        for pause in _PAUSES:
-            time.sleep(pause)
+        until = time.monotonic() + _DOUBT_SECONDS
+        while time.monotonic() < until:
             try:
                 self.connection.connect()
-                (status,) = self.connection.execute(
-                    "SELECT pg_xact_status(CAST(CAST(? AS TEXT) AS xid8))", (self._transaction,)
-                ).fetchone()
+                status, start, crash = self.connection.execute(_WHAT_BECAME, (self._transaction,)).fetchone()
             except PostgresFailure:
+                time.sleep(_PAUSE_SECONDS)
                 continue
-            if status in ("committed", "aborted"):
-                return status == "committed"
+            if status == "committed" and crash == self._life[1]:
+                return True
+            if status == "committed":
+                # A crash forgets numbers that had not reached the log, and gives them to other transactions.
+                break
+            if status == "aborted" or start != self._life[0]:
+                return False
+            time.sleep(_PAUSE_SECONDS)
         raise PostgresFailure("whether it came to pass is not known", "doubtful")
 
 
@@ -156,9 +172,14 @@ class PostgresEngine:
         """As in `Engine`."""
         return error.meaning if isinstance(error, PostgresFailure) else "unavailable"
 
-    def prepare(self) -> None:
-        """As in `Engine`; the database itself is there, and its owner is who we are."""
+    def prepare(self, *, to_copy: bool = False) -> None:
+        """As in `Engine`; the database itself is there, and its owner is who we are.
+
+        A schema with a copy that is not whole is refused, unless it is `to_copy` that we came.
+        """
         with self._connected("") as connection:
+            if not to_copy:
+                refuse_unfinished_copy(connection, self.place)
             bring_up(connection, self.place)
 
     def open_writer(self) -> PostgresWriter:

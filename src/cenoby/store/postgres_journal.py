@@ -14,6 +14,7 @@ import msgspec
 
 from cenoby.store.chain import FIRST_PREV_HASH, link_hash
 from cenoby.store.engine import Connection
+from cenoby.store.journal_index import ID, TENANT
 from cenoby.store.journal_writer import Append, RecordRef, Row
 
 
@@ -63,25 +64,22 @@ class PostgresJournalWriter:
 
     def _insert(self, connection: Connection, before: int, rows: list[Row], hashes: list[bytes]) -> None:
         numbers = range(before + 1, before + 1 + len(rows))
-        agents, codes, correlations, mads, tools = map(_columns, zip(*(row.facets for row in rows), strict=True))
+        _, _, ids, tenants, times, kinds, agents, mads, tools, _, decisions, _, codes, correlations, *_ = zip(
+            *(row.fields for row in rows), strict=True
+        )
         with_payload = [(seq, row) for seq, row in zip(numbers, rows, strict=True) if row.salted]
         values: list[Any] = [
             self._node,
             list(numbers),
-            _columns(row.tenant for row in rows),
-            [row.id for row in rows],
-            [row.time_ns for row in rows],
-            _columns(row.kind for row in rows),
-            agents,
-            mads,
-            tools,
-            codes,
-            correlations,
-            [row.decision != "" for row in rows],
+            _columns(tenants),
+            list(ids),
+            list(times),
+            *map(_columns, (kinds, agents, mads, tools, codes, correlations)),
+            [decision != "" for decision in decisions],
             [row.header.decode() for row in rows],
             hashes,
             [seq for seq, _ in with_payload],
-            _columns(row.tenant for _, row in with_payload),
+            _columns(row.fields[TENANT] for _, row in with_payload),
             [row.salted for _, row in with_payload],
         ]
         connection.execute(_INSERT, values)
@@ -102,7 +100,7 @@ def _linked(head: _Head, items: Sequence[Append]) -> tuple[_Head, list[bytes], l
     results: list[RecordRef] = []
     for item in items:
         for row in item.rows:
-            linked, identifier = link_hash(linked, row.header), row.id
+            linked, identifier = link_hash(linked, row.header), row.fields[ID]
             hashes.append(linked)
             seq += 1
         results.append(RecordRef(seq, identifier, linked.hex()))

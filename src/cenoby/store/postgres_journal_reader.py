@@ -8,6 +8,7 @@ import msgspec
 
 from cenoby.store.chain import FIRST_PREV_HASH
 from cenoby.store.engine import Connection
+from cenoby.store.journal_counts import CallCount
 from cenoby.store.journal_index import FACETS
 from cenoby.store.journal_reader import JournalPage, JournalQuery, Record
 from cenoby.store.journal_writer import RecordRef
@@ -74,12 +75,14 @@ def open_intents(connection: Connection, node: str) -> list[Record]:
     return list(pending.values())
 
 
-def count_calls(connection: Connection, since_ns: int) -> list[tuple[str, str, int]]:
-    """Calls since then by agent and MAD; each has exactly one record that carries its decision."""
-    return connection.execute(
-        "SELECT agent, mad, count(*) FROM journal WHERE time_ns >= ? AND decided AND agent <> '' GROUP BY agent, mad",
+def count_calls(connection: Connection, since_ns: int) -> list[CallCount]:
+    """Calls since then by agent, tool and tenant; each has exactly one record that carries its decision."""
+    rows = connection.execute(
+        "SELECT agent, mad, count(*), tool, tenant FROM journal WHERE time_ns >= ? AND decided AND agent <> ''"
+        " GROUP BY agent, mad, tool, tenant",
         (since_ns,),
-    ).fetchall()
+    )
+    return [CallCount(*row) for row in rows]
 
 
 def _conditions(query: JournalQuery) -> tuple[list[str], list[Any]]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 
+from cenoby.store.engine import Connection
 from cenoby.store.migrate import MigrationFailed, alembic_config, check_known, is_down, revisions
 from cenoby.store.postgres_connection import PostgresConnection, PostgresFailure
+
+PROGRESS_TABLE = "store_copy"
+"""There while a copy into the schema is under way (`copy_to_postgres`); no colony starts on it meanwhile."""
 
 # Processes that start at once wait here for the first of them.
 _LOCK = "SELECT pg_advisory_xact_lock(1130262384, hashtext(current_schema()))"
@@ -13,11 +17,29 @@ _LOCK = "SELECT pg_advisory_xact_lock(1130262384, hashtext(current_schema()))"
 
 def current_revision(connection: PostgresConnection) -> str | None:
     """The revision that the schema is at; None where nothing of ours is in it."""
-    (there,) = connection.execute(
-        "SELECT to_regclass(quote_ident(current_schema()) || '.alembic_version') IS NOT NULL"
-    ).fetchone()
+    there = has_table(connection, "alembic_version")
     row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if there else None
     return row[0] if row else None
+
+
+def has_table(connection: Connection, name: str) -> bool:
+    """Whether the schema has a table of that name."""
+    return connection.execute(
+        "SELECT to_regclass(quote_ident(current_schema()) || '.' || quote_ident(?)) IS NOT NULL", (name,)
+    ).fetchone()[0]
+
+
+def refuse_unfinished_copy(connection: PostgresConnection, place: str) -> None:
+    """Pass if no copy into the schema is under way.
+
+    Raises:
+        MigrationFailed: store_copy_unfinished.
+    """
+    if has_table(connection, PROGRESS_TABLE):
+        raise MigrationFailed(
+            "store_copy_unfinished",
+            f"{place} holds a copy that is not whole; run `cenoby store migrate --to` with it again until it is done.",
+        )
 
 
 def bring_up(connection: PostgresConnection, place: str) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from cenoby.store.engine import Connection, Engine, Failure, Session
 
@@ -35,6 +35,14 @@ class Sink(Protocol[Item, Result]):
     def settle(self, committed: bool) -> None:
         """Called after each batch that had items of this sink: what `apply` did last is on disk, or undone."""
         ...
+
+
+class Together(NamedTuple):
+    """What a function may return instead of its result: the item goes to the sink in the same transaction."""
+
+    result: Any
+    sink: Sink[Any, Any]
+    item: Any
 
 
 Job = tuple["Sink[Any, Any] | None", Any, "asyncio.Future[Any]", int]
@@ -85,19 +93,22 @@ class Writer:
         jobs = queue.get()
         while jobs is not None:
             batch += jobs
+            if queue.empty():
+                return batch, False
             size += sum(job[3] for job in jobs)
-            if size > _BATCH_BYTES or queue.empty():
+            if size > _BATCH_BYTES:
                 return batch, False
             jobs = queue.get()
         return batch, True
 
     def _write(self, batch: list[Job]) -> list[Any]:
-        sinks = {job[0] for job in batch if job[0] is not None}
+        sinks: set[Sink[Any, Any]] = set()
+        owners, items, _, _ = zip(*batch, strict=True)
         try:
             session = self._session = self._session or self._engine.open_writer()
             # A sink brings rows of its own; a function may write what follows from what it read.
-            session.begin(alone=any(job[0] is None for job in batch))
-            results = self._apply(session, batch)
+            session.begin(alone=None in owners)
+            results = self._apply(session, owners, items, sinks)
             session.commit()
         except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the callers, and the thread lives on
             self._undo()
@@ -106,21 +117,35 @@ class Writer:
             sink.settle(not (results and type(results[0]) is Failure and results[0].of_batch))
         return results
 
-    def _apply(self, session: Session, batch: list[Job]) -> list[Any]:
-        connection, first = session.connection, batch[0][0]
-        if first is not None and all(job[0] is first for job in batch):
-            return list(first.apply(connection, [job[1] for job in batch]))
-        results: list[Any] = [None] * len(batch)
-        places: dict[Sink[Any, Any], list[int]] = {}
-        for place, (sink, item, _, _) in enumerate(batch):
-            if sink is None:
-                results[place] = session.attempt(item)
-            else:
-                places.setdefault(sink, []).append(place)
-        for sink, wanted in places.items():
-            found = sink.apply(connection, [batch[place][1] for place in wanted])
-            for place, result in zip(wanted, found, strict=True):
-                results[place] = result
+    def _apply(
+        self,
+        session: Session,
+        owners: Sequence[Sink[Any, Any] | None],
+        items: Sequence[Any],
+        sinks: set[Sink[Any, Any]],
+    ) -> list[Any]:
+        connection, first = session.connection, owners[0]
+        if first is not None and owners.count(first) == len(owners):
+            sinks.add(first)
+            return list(first.apply(connection, items))
+        results: list[Any] = [None] * len(items)
+        wanted: dict[Sink[Any, Any], list[tuple[int | None, Any]]] = {}
+        for place, (sink, item) in enumerate(zip(owners, items, strict=True)):
+            if sink is not None:
+                wanted.setdefault(sink, []).append((place, item))
+                continue
+            result = results[place] = session.attempt(item)
+            if type(result) is Together:
+                results[place] = result.result
+                wanted.setdefault(result.sink, []).append((None, result.item))
+        for sink, asked in wanted.items():
+            sinks.add(sink)
+            found = sink.apply(connection, [item for _, item in asked])
+            for (place, _), result in zip(asked, found, strict=True):
+                if place is not None:
+                    results[place] = result
+                elif type(result) is Failure:
+                    raise result.error  # what its function wrote may not stay without it
         return results
 
     def _undo(self) -> None:

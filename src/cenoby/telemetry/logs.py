@@ -24,6 +24,8 @@ from cenoby.kernel.settings import TelemetrySettings
 from cenoby.telemetry.log_lines import LineWriter
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+# What a terminal or a viewer of logs obeys: controls (but tabulator, line feed), line separators, directions, tags.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
 SECRET_KEY = re.compile(
     r"(^|_)(tokens?|passwords?|passwd|passphrase|secret|authorization|cookies?|credentials?|(api|private|master|access)_?key)$",
     re.IGNORECASE,
@@ -185,7 +187,7 @@ def _clean(key: str, value: Any, redact: Callable[[str], str], depth: int) -> An
         return "[redacted]"
     if isinstance(value, Mapping) and depth < _DEEPEST:
         items = cast(Mapping[Any, Any], value).items()
-        return {str(inner): _clean(str(inner), item, redact, depth + 1) for inner, item in items}
+        return {_shorten(str(inner), redact): _clean(str(inner), item, redact, depth + 1) for inner, item in items}
     if isinstance(value, list | tuple | set | frozenset) and depth < _DEEPEST:
         return [_clean("", item, redact, depth + 1) for item in cast(list[Any], value)]
     if isinstance(value, bytes | bytearray | memoryview):
@@ -198,6 +200,8 @@ def _shorten(text: str, redact: Callable[[str], str]) -> str:
     text = text.encode("utf-8", "backslashreplace").decode()
     # Redacted with a margin before it is cut, so that no half of a secret at the cut goes unrecognised.
     clean = redact(text[: 2 * _LONGEST_TEXT])
+    # Afterwards, because the redactor sees through such characters, and not through their escapes.
+    clean = _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), clean)
     if len(text) <= _LONGEST_TEXT:
         return clean
     return f"{clean[:_LONGEST_TEXT]}… ({len(text)} characters)"

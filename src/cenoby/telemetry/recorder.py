@@ -25,6 +25,7 @@ class CallTrace(msgspec.Struct, gc=False):
         start_ns: wall time of the start, Unix nanoseconds.
         marks: `(name, monotonic nanoseconds)` at the END of each stage; the first entry is the start itself.
         parent: id of the span it happened in, where known.
+        tenant: of who called; empty for work of the colony's own.
     """
 
     correlation: str
@@ -35,6 +36,7 @@ class CallTrace(msgspec.Struct, gc=False):
     start_ns: int
     marks: list[tuple[str, int]]
     parent: str = ""
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +74,21 @@ class Recorder:
         if self._sink is not None:
             self._sink(trace)
 
-    def traces(self, correlation: str | None = None, limit: int = 100) -> list[CallTrace]:
-        """The last `limit` finished calls, newest first; only those of one correlation where that is given."""
+    def traces(self, correlation: str | None = None, limit: int = 100, *, tenant: str | None = None) -> list[CallTrace]:
+        """The last `limit` finished calls, newest first; only those of one correlation or tenant where one is given."""
         found: list[CallTrace] = []
         # A copy, because another thread may finish work while this one reads.
         for trace in reversed(self._ring.copy()):
             if len(found) >= limit:
                 break
-            if correlation is None or trace.correlation == correlation:
+            if correlation in (None, trace.correlation) and tenant in (None, trace.tenant):
                 found.append(trace)
         return found
 
-    def spans(self, correlation: str | None = None, limit: int = 1000) -> list[Span]:
+    def spans(self, correlation: str | None = None, limit: int = 1000, *, tenant: str | None = None) -> list[Span]:
         """At most `limit` spans of the latest calls, in order of their start; see `traces`."""
         found: list[Span] = []
-        for trace in self.traces(correlation, limit):
+        for trace in self.traces(correlation, limit, tenant=tenant):
             found.extend(expand(trace))
             if len(found) >= limit:
                 break

@@ -9,16 +9,24 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from cenoby.access.approvals import Approvals
+from cenoby.access.autonomy_levels import AutonomyLevels
+from cenoby.access.autonomy_watch import AutonomyWatch
 from cenoby.access.flags import Flags
+from cenoby.access.flows.flows import Flows
+from cenoby.access.kills import Kills
 from cenoby.access.ledger import Ledger
 from cenoby.access.limits import RateLimits
 from cenoby.access.roles import RoleTable
 from cenoby.access.tokens import Identities
+from cenoby.colony.apis.published import Publications
 from cenoby.colony.breaker import Breakers
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Invocation
+from cenoby.colony.rule_check import RuleCheck, shipped_rules
 from cenoby.kernel.clock import Clock
-from cenoby.kernel.settings import LimitSettings
+from cenoby.kernel.settings import LimitSettings, RedactionSettings
+from cenoby.kernel.settings_dlp import DlpSettings
+from cenoby.protection.dlp.guard import DataGuard
 from cenoby.protection.redact import Redactor
 from cenoby.store.journal import Journal
 from cenoby.telemetry.metrics import Metrics
@@ -43,6 +51,9 @@ class Ports:
     identities: Identities
     limits: RateLimits
     flags: Flags
+    kills: Kills
+    flows: Flows
+    autonomy: AutonomyLevels
     limit_settings: LimitSettings
     roles: RoleTable
     approvals: Approvals
@@ -51,4 +62,8 @@ class Ports:
     redactor: Redactor
     metrics: Metrics
     recorder: Recorder
+    publications: Publications
+    rules: RuleCheck = field(default_factory=shipped_rules)
     conduct: ConductGate = field(default=pass_all)
+    watch: AutonomyWatch | None = None
+    data: DataGuard = field(default_factory=lambda: DataGuard(DlpSettings(), RedactionSettings()))

@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 
-from cenoby.colony.invocation import Invocation
+from cenoby.access.approval_claims import Wanted
+from cenoby.access.parked_calls import KeptResult, ParkedCall
+from cenoby.colony.invocation import Invocation, Outcome
 from cenoby.colony.stages import Ports
 from cenoby.colony.stages.journalled import shown_arguments
+from cenoby.kernel.errors import error_from_wire
 
 
 class Approve:
-    """Parks a call whose action type needs a person, until an approval for these exact arguments is there."""
+    """Parks a call that a check wants a person to decide, until an approval for these exact arguments is there.
+
+    Where the engine has run this very call since, it is answered with what that gave back.
+    """
 
     name = "approve"
 
@@ -19,21 +25,50 @@ class Approve:
         self._approvals = ports.approvals
         self._redactor = ports.redactor
 
-    async def __call__(self, invocation: Invocation) -> None:
-        if not self._approvals.needs(invocation.action, invocation.risk):
-            return
+    async def __call__(self, invocation: Invocation) -> Outcome | None:
+        if (ask := self._approvals.asks(invocation.action, invocation.risk)) is not None:
+            invocation.ask(ask)
+        # What the engine resumes spends its approval also where nobody asks any more: that keeps it from running twice.
+        if not invocation.asks and not invocation.resumes:
+            return None
         invocation.allowed = False
         try:
-            invocation.approval = await self._approvals.check(
-                invocation.caller,
-                invocation.target.name,
-                invocation.action,
-                hashlib.sha256(invocation.canonical).hexdigest(),
-                shown_arguments(invocation, self._redactor),
-                invocation.id,
-            )
+            passed = await self._approvals.check(self._wanted(invocation))
         except asyncio.CancelledError:
             # The check may have used an approval up already, and nobody will hear of it.
             await asyncio.shield(self._approvals.give_back(invocation.id))
             raise
+        invocation.approval = passed.approval
         invocation.allowed = True
+        if passed.kept is not None:
+            return _outcome(passed.kept)
+        invocation.spends = not passed.granted
+        return None
+
+    def _wanted(self, invocation: Invocation) -> Wanted:
+        call = ParkedCall(
+            tool=invocation.target.name,
+            arguments=invocation.arguments,
+            principal=invocation.caller,
+            invocation=invocation.id,
+            correlation=invocation.correlation,
+            causation=invocation.causation,
+            published=invocation.published,
+            conversation=invocation.conversation,
+            metadata=invocation.metadata,
+        )
+        return Wanted(
+            call=call,
+            action=invocation.action,
+            risk=invocation.risk,
+            digest=hashlib.sha256(invocation.canonical).hexdigest(),
+            summary=shown_arguments(invocation, self._redactor),
+            asks=invocation.asks,
+            resumes=invocation.resumes,
+        )
+
+
+def _outcome(kept: KeptResult) -> Outcome:
+    if kept.error is not None:
+        raise error_from_wire(kept.error)
+    return Outcome("ok" if kept.outcome == "ok" else "error", value=kept.value, blocks=kept.blocks)

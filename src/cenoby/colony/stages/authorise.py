@@ -1,19 +1,45 @@
-"""authorise: do the caller's roles allow the action. Deny by default."""
+"""authorise: do policies allow the call, the caller's autonomy, the security rules, and what does it complete.
+
+Deny by default; what cannot be evaluated is denied, too.
+"""
 
 from __future__ import annotations
 
+from cenoby.colony.flow_check import FlowCheck
 from cenoby.colony.invocation import Invocation
 from cenoby.colony.stages import Ports
 
 
 class Authorise:
-    """Checks the action type against the capabilities of the caller's roles."""
+    """Asks policy about caller, tool and arguments; then autonomy; then the rules; then the flows of data."""
 
     name = "authorise"
 
     def __init__(self, ports: Ports) -> None:
         self._roles = ports.roles
+        self._rules = ports.rules
+        self._flows = FlowCheck(ports.flows)
+        self._autonomy = ports.autonomy
 
     async def __call__(self, invocation: Invocation) -> None:
-        self._roles.authorise(invocation.caller, invocation.action, invocation.target.name)
+        policies, tool, principal = self._roles.policies, invocation.target, invocation.caller
+        decision = policies.table.decide(
+            principal,
+            invocation.action,
+            tool.name,
+            tool.says.effect,
+            invocation.risk,
+            invocation.arguments,
+            invocation.parsed,
+            invocation.started_ns,
+        )
+        invocation.policy, invocation.policy_set = decision.policies, policies.name
+        if decision.says == "deny":
+            raise self._roles.refusal(decision, principal, invocation.action, tool.name)
+        for ask in decision.asks:
+            invocation.ask(ask)
+        if (ask := self._autonomy.ask(principal, invocation.action, invocation.risk)) is not None:
+            invocation.ask(ask)
+        await self._rules.check(invocation)
+        self._flows(invocation)
         invocation.allowed = True

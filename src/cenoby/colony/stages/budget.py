@@ -1,4 +1,4 @@
-"""budget: reserve what the call may cost, before it runs."""
+"""budget: reserve what the call may cost in money and tokens, before it runs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Budget:
         self._ledger = ports.ledger
 
     async def __call__(self, invocation: Invocation) -> None:
-        estimate = invocation.target.estimate
-        if estimate is None:
+        if invocation.target.estimate is None:
             return
-        bound = estimate(invocation.parsed)
-        if bound > 0:
+        bound = await invocation.target.bound(invocation.parsed)
+        if bound.micro_usd > 0 or bound.tokens > 0:
+            agent, tenant, mad, task = invocation.payer
             invocation.reservation = await self._ledger.reserve(
-                invocation.caller.agent, invocation.caller.tenant, bound
+                agent, tenant, bound.micro_usd, tokens=bound.tokens, mad=mad, task=task
             )

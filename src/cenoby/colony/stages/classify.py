@@ -1,4 +1,6 @@
-"""classify: which action type and risk tier the call has. Declared by the tool, never guessed, never by a model."""
+"""classify: which action type and risk tier the call has. Declared by the tool, never guessed, never by a model.
+
+The operator's tiers file may say another tier for an action type."""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ class Classify:
     name = "classify"
 
     def __init__(self, ports: Ports) -> None:
-        del ports
+        self._roles = ports.roles
 
     async def __call__(self, invocation: Invocation) -> None:
         says = invocation.target.says
-        invocation.action, invocation.risk = says.action, says.risk
+        invocation.action, invocation.risk = says.action, self._roles.risk_of(says.action, says.risk)

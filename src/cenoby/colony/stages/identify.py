@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cenoby.access.principals import Principal
+from cenoby.access.still import still
 from cenoby.colony.invocation import Invocation
 from cenoby.colony.stages import Ports
 
@@ -19,6 +20,9 @@ class Identify:
         # A gateway has asked before it let the request in; it is asked here for every way in, and as of now: a call may
         # have waited for its body while its token was revoked.
         credential = invocation.credential
+        invocation.ends_seen = self._identities.ends
         invocation.principal = (
             credential if isinstance(credential, Principal) else self._identities.authenticate(credential)
         )
+        if invocation.resumes:
+            invocation.principal = still(self._identities, invocation.principal)

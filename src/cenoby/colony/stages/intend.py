@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from cenoby.access.roles import AccessRefused
 from cenoby.colony.invocation import Invocation
 from cenoby.colony.stages import Ports
 from cenoby.colony.stages.journalled import entry, shown_arguments
 from cenoby.store.database import StoreUnavailable
+from cenoby.store.engine import Connection
 
 
 class Intend:
@@ -16,6 +20,7 @@ class Intend:
     def __init__(self, ports: Ports) -> None:
         self._journal = ports.journal
         self._redactor = ports.redactor
+        self._approvals = ports.approvals
 
     async def __call__(self, invocation: Invocation) -> None:
         if invocation.target.says.effect == "reads":
@@ -25,10 +30,16 @@ class Intend:
             payload["approval"] = invocation.approval
         # A caller that gives up meanwhile does not stop the write: the intent will be there and needs its outcome.
         invocation.intended = True
+        entries = entry(invocation, "decision", decision="allowed"), entry(invocation, "intent", payload=payload)
         try:
-            await self._journal.append(
-                entry(invocation, "decision", decision="allowed"), entry(invocation, "intent", payload=payload)
-            )
-        except StoreUnavailable:
+            if invocation.spends:
+                # In one transaction: whoever took the approval over meanwhile keeps this call from its side effects.
+                await self._journal.write(partial(self._begin, invocation), *entries)
+            else:
+                await self._journal.append(*entries)
+        except (StoreUnavailable, AccessRefused):
             invocation.intended = False
             raise
+
+    def _begin(self, invocation: Invocation, connection: Connection) -> None:
+        self._approvals.begin_in(connection, invocation.approval, invocation.id)

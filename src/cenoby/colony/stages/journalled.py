@@ -9,6 +9,8 @@ from cenoby.protection.redact import Redactor
 from cenoby.store.journal import Entry
 
 _LARGEST_ARGUMENTS = 64 * 1024
+_DECISIONS = frozenset({"call", "decision"})
+"""Kinds of records that say whether a call was allowed."""
 
 
 def entry(
@@ -35,8 +37,21 @@ def entry(
         code=code,
         causation=invocation.causation,
         invocation=invocation.id,
-        payload=payload or {},
+        payload=_beside(invocation, kind) | (payload or {}),
     )
+
+
+def _beside(invocation: Invocation, kind: str) -> dict[str, Any]:
+    payload: dict[str, Any] = {}
+    if invocation.policy_set and kind in _DECISIONS:
+        payload["policy"] = {"by": invocation.policy, "set": invocation.policy_set}
+    if invocation.published:
+        payload["published"] = invocation.published
+    if invocation.asks:
+        payload["asked_by"] = [ask.by for ask in invocation.asks]
+    if invocation.rules:
+        payload["rules"] = list(invocation.rules)
+    return payload
 
 
 def shown_arguments(invocation: Invocation, redactor: Redactor) -> Any:

@@ -52,6 +52,8 @@ class Record:
             payload["redacted"] = outcome.redacted
         if invocation.spent is not None:
             payload["spent_micro_usd"] = invocation.spent
+        if invocation.spent_tokens is not None:
+            payload["spent_tokens"] = invocation.spent_tokens
         return payload
 
 

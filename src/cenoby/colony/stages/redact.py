@@ -1,10 +1,11 @@
-"""redact: secrets and personal data do not leave in a result."""
+"""redact: secrets and personal data do not leave in a result, nor do instructions to a model come in by one."""
 
 from __future__ import annotations
 
 from cenoby.colony.errors import ToolFault
 from cenoby.colony.invocation import Invocation, Outcome
 from cenoby.colony.stages import Ports
+from cenoby.colony.stages.data import judge
 from cenoby.kernel.codec import to_json
 
 
@@ -14,7 +15,9 @@ class Redact:
     name = "redact"
 
     def __init__(self, ports: Ports) -> None:
+        self._ports = ports
         self._redactor = ports.redactor
+        self._rules = ports.rules
         self._max_bytes = ports.limit_settings.max_result_bytes
 
     async def __call__(self, invocation: Invocation) -> None:
@@ -30,16 +33,20 @@ class Redact:
             error.details = self._redactor.value(error.details)[0]
             return
         if not invocation.target.says.sensitive_result:
-            self._black_out(outcome)
+            await self._black_out(invocation, outcome)
         outcome.json = to_json(outcome.content)
+        self._rules.look(invocation, outcome)
         if len(outcome.json) > self._max_bytes:
             raise ToolFault(
                 "result_too_large",
                 f"{invocation.target.name} returned {len(outcome.json)} bytes; the limit is {self._max_bytes}.",
             )
 
-    def _black_out(self, outcome: Outcome) -> None:
+    async def _black_out(self, invocation: Invocation, outcome: Outcome) -> None:
+        judged = await judge(self._ports, invocation, "out", (invocation.target.name,), outcome.content)
+        value, redacted = self._redactor.value(outcome.content) if judged is None else judged[:2]
+        outcome.redacted = redacted
         if outcome.blocks is None:
-            outcome.value, outcome.redacted = self._redactor.value(outcome.value)
+            outcome.value = value
         else:
-            outcome.blocks, outcome.redacted = self._redactor.value(outcome.blocks)
+            outcome.blocks = value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cenoby.access.budget_accounts import Cost
 from cenoby.colony.invocation import Invocation
 from cenoby.colony.stages import Ports
 
@@ -16,18 +17,22 @@ class Settle:
         self._ledger = ports.ledger
 
     async def __call__(self, invocation: Invocation) -> None:
-        if invocation.approval and not _ran(invocation):
+        if invocation.spends and not _ran(invocation):
             await self._approvals.give_back(invocation.id)
         if not invocation.reservation:
-            return
-        if not invocation.began:
-            await self._ledger.settle(invocation.reservation, 0)
+            if invocation.spent or invocation.spent_tokens:
+                await self._ledger.charge(invocation.payer, Cost(invocation.spent or 0, invocation.spent_tokens or 0))
+        elif not invocation.began:
+            await self._ledger.settle(invocation.reservation, 0, 0)
         elif invocation.spent is not None:
-            await self._ledger.settle(invocation.reservation, invocation.spent)
-        # Otherwise the reservation stands: the ledger counts it as spent.
+            await self._ledger.settle(invocation.reservation, invocation.spent, invocation.spent_tokens)
+        else:
+            self._ledger.let_stand(invocation.reservation)
 
 
 def _ran(invocation: Invocation) -> bool:
-    # A tool that asks its client something runs again, from its beginning, once the answers are there.
+    # A tool that asks its client something runs again, from its beginning, once the answers are there; the engine has
+    # no client that could be asked, and leaves the approval to the caller.
     error = invocation.outcome.error if invocation.outcome else None
-    return invocation.began and (error is None or error.code != "input_required")
+    asks = {"input_required", "client_feature_missing"} if invocation.resumes else {"input_required"}
+    return invocation.began and (error is None or error.code not in asks)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from cenoby.colony.breaker import Breaker, Breakers, BreakerView, CircuitState
 from cenoby.colony.errors import CallInvalid
+from cenoby.colony.home import is_home, require_home
 from cenoby.colony.host import Host
 from cenoby.colony.invocation import Call
 from cenoby.colony.tool import tool
@@ -16,7 +17,7 @@ from cenoby.kernel.clock import iso_time
 from cenoby.kernel.envelope import Priority
 
 CircuitName = Annotated[
-    str, Field(description="What it guards: `mad:<name>` for a MAD, or a name from list_circuits.", max_length=200)
+    str, Field(description="What it guards: `mad:<name>` for a MAD, or a name from list_circuits.", max_length=2100)
 ]
 
 
@@ -44,15 +45,19 @@ class CircuitTools:
     _breakers: Breakers
     _host: Host
 
-    def circuits(self) -> list[CircuitView]:
-        """Those that are not closed."""
-        return [_view(one) for one in self._breakers.views() if one.state is not CircuitState.CLOSED]
+    def circuits(self, call: Call | None = None) -> list[CircuitView]:
+        """Those that are not closed; those that a caller may see, where there is one."""
+        views = [one for one in self._breakers.views() if one.state is not CircuitState.CLOSED]
+        return [_view(one) for one in views if call is None or _shows(call, one)]
+
+    def circuit_count(self) -> int:
+        """How many there are."""
+        return len(self._breakers.views())
 
     @tool("colony:read", effect="reads", title="List circuits", priority=Priority.SYSTEM)
     async def list_circuits(self, call: Call) -> CircuitList:
         """Show every circuit breaker: which MADs and servers are left alone because they keep failing, and why."""
-        del call
-        return CircuitList([_view(one) for one in self._breakers.views()])
+        return CircuitList([_view(one) for one in self._breakers.views() if _shows(call, one)])
 
     @tool("colony:admin", effect="writes", idempotent=True, title="Open a circuit", priority=Priority.SYSTEM)
     async def open_circuit(
@@ -62,6 +67,7 @@ class CircuitTools:
         reason: Annotated[str, Field(description="Why; callers are told.", min_length=1, max_length=500)],
     ) -> CircuitView:
         """Keep all calls away from a MAD or a server until somebody closes the circuit again."""
+        require_home(call)
         breaker = self._known(circuit)
         breaker.hold_open(f"{reason} ({call.principal.agent})")
         return _view(breaker.view())
@@ -69,7 +75,7 @@ class CircuitTools:
     @tool("colony:admin", effect="writes", idempotent=True, title="Close a circuit", priority=Priority.SYSTEM)
     async def close_circuit(self, call: Call, circuit: CircuitName) -> CircuitView:
         """Let calls through again, whatever happened before."""
-        del call
+        require_home(call)
         breaker = self._known(circuit)
         breaker.reset()
         return _view(breaker.view())
@@ -83,3 +89,8 @@ class CircuitTools:
 
 def _view(one: BreakerView) -> CircuitView:
     return CircuitView(one.name, str(one.state), one.reason, one.failures, iso_time(one.since_ns), one.retry_after)
+
+
+def _shows(call: Call, one: BreakerView) -> bool:
+    # A host's name says whom somebody asked; a MAD is everybody's.
+    return is_home(call) or one.name.startswith("mad:")

@@ -13,11 +13,7 @@ from cenoby.colony.host import Host
 from cenoby.colony.invocation import Call
 from cenoby.colony.tool import tool
 from cenoby.kernel.clock import iso_time
-
-FLAG_EVENTS = {
-    "flag_set": "A MAD or a tool is on for a share of the agents, and for some by name; the payload says for whom.",
-    "flag_removed": "What the flag was for is on for everybody again.",
-}
+from cenoby.mads.grace.events import FlagRemoved, FlagSet
 
 FlagName = Annotated[
     str, Field(description="`mads.<mad>` for all its tools, or a tool's canonical name.", min_length=1, max_length=64)
@@ -69,7 +65,7 @@ class FlagTools:
         if flag == "mads.grace" or flag.startswith("mads.grace."):
             raise CallInvalid("arguments_invalid", "Grace's tools have no flags, or nobody could take one back.")
         put = await self._flags.put(flag, call.principal, percentage=percentage, agents=agents, reason=reason)
-        await call.note("flag_set", {"flag": flag, "percentage": percentage, "agents": agents, "reason": reason})
+        await call.note(FlagSet(flag=flag, percentage=percentage, agents=tuple(agents), notes=reason))
         return _view(put)
 
     @tool("colony:admin", effect="writes", title="Remove a feature flag")
@@ -77,7 +73,7 @@ class FlagTools:
         """Switch it on for everybody again; returns the flags that are left."""
         if not await self._flags.remove(flag, call.principal):
             raise CallInvalid("arguments_invalid", f"There is no flag {flag!r}; list_flags shows them.")
-        await call.note("flag_removed", {"flag": flag})
+        await call.note(FlagRemoved(flag=flag))
         return await self.list_flags(call)
 
 

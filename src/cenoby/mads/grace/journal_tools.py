@@ -13,6 +13,7 @@ from cenoby.colony.tool import tool
 from cenoby.kernel.envelope import Priority
 from cenoby.mads.grace.paging import Cursor, Limit
 from cenoby.mads.grace.records import (
+    PresentForm,
     RecordDetail,
     RecordPage,
     RecordUnknown,
@@ -32,6 +33,7 @@ class JournalTools:
     """The part of Grace that shows the journal and erases from it."""
 
     _journal: Journal
+    _present_form: PresentForm
 
     def resources(self) -> list[ResourceKind]:
         return [
@@ -83,7 +85,7 @@ class JournalTools:
     @tool("journal:read", effect="reads", title="Show a journal record")
     async def get_record(self, call: Call, record_id: RecordId) -> RecordDetail:
         """Show one journal record with its payload (secrets were taken out before it was written) and its hashes."""
-        return record_detail(await self._record(call, record_id))
+        return record_detail(await self._record(call, record_id), self._present_form)
 
     @tool("journal:read", effect="reads", title="Verify the journal", timeout=3600, priority=Priority.BULK)
     async def verify_journal(
@@ -114,7 +116,7 @@ class JournalTools:
         if found.payload is None:
             raise RecordUnknown("payload_unknown", f"Record {found.id} has no payload, or it was erased before.")
         await self._journal.erase(found, agent=call.principal.agent)
-        return record_detail(await self._record(call, record_id))
+        return record_detail(await self._record(call, record_id), self._present_form)
 
     async def _record(self, call: Call, record_id: str) -> Record:
         found = await self._journal.get(record_id)

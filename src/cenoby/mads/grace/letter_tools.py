@@ -10,6 +10,7 @@ from pydantic import Field
 
 from cenoby.bus.work import DeadLetter, WorkQueue
 from cenoby.colony.errors import CallInvalid
+from cenoby.colony.home import require_home
 from cenoby.colony.invocation import Call
 from cenoby.colony.tool import tool
 from cenoby.kernel.clock import iso_time
@@ -54,13 +55,14 @@ class LetterTools:
         limit: Annotated[int, Field(ge=1, le=1000, description="Most letters to return.")] = 100,
     ) -> LetterList:
         """Show work that was tried and given up, newest first, with what the last try met."""
+        require_home(call)
         found = await self._work.dead_letters(queue, limit=limit)
         return LetterList([_view(one) for one in found if one.envelope.tenant in ("", call.principal.tenant)])
 
     @tool("colony:admin", effect="writes", title="Retry a dead letter")
     async def retry_dead_letter(self, call: Call, letter: LetterId) -> LetterDone:
         """Put a dead letter back into its queue with all its tries."""
-        del call
+        require_home(call)
         if not await self._work.retry(letter):
             raise _unknown(letter)
         return LetterDone(letter)
@@ -68,7 +70,7 @@ class LetterTools:
     @tool("colony:admin", effect="writes", title="Drop a dead letter")
     async def drop_dead_letter(self, call: Call, letter: LetterId) -> LetterDone:
         """Forget a dead letter; its work is never done."""
-        del call
+        require_home(call)
         if not await self._work.drop(letter):
             raise _unknown(letter)
         return LetterDone(letter)

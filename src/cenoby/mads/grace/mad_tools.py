@@ -8,6 +8,7 @@ from typing import Annotated, TypedDict
 from pydantic import Field
 
 from cenoby.colony.errors import CallInvalid
+from cenoby.colony.home import require_home
 from cenoby.colony.invocation import Call
 from cenoby.colony.supervisor import MadState, Supervisor
 from cenoby.colony.tool import tool
@@ -48,13 +49,14 @@ class MadTools:
     @tool("colony:admin", effect="writes", idempotent=True, title="Pause a MAD", priority=Priority.SYSTEM)
     async def pause_mad(self, call: Call, mad: MadName, reason: Why) -> MadLifeView:
         """Let the calls of a MAD wait in its mailbox until it is resumed; those under way go on."""
+        require_home(call)
         await self._supervisor.pause(_other(mad), f"{reason} ({call.principal.agent})")
         return self._view(mad)
 
     @tool("colony:admin", effect="writes", idempotent=True, title="Resume a MAD", priority=Priority.SYSTEM)
     async def resume_mad(self, call: Call, mad: MadName) -> MadLifeView:
         """Serve the calls of a paused MAD again, those that waited first."""
-        del call
+        require_home(call)
         if self._supervisor.state(_other(mad))[0] is not MadState.RUNNING:
             await self._supervisor.resume(mad)
         return self._view(mad)
@@ -62,12 +64,14 @@ class MadTools:
     @tool("colony:admin", effect="writes", title="Restart a MAD", timeout=60, priority=Priority.SYSTEM)
     async def restart_mad(self, call: Call, mad: MadName, reason: Why) -> MadLifeView:
         """Make a MAD anew, also one that was killed or failed; its calls wait meanwhile and are served then."""
+        require_home(call)
         await self._supervisor.restart(_other(mad), f"{reason} ({call.principal.agent})")
         return self._view(mad)
 
     @tool("colony:admin", effect="writes", idempotent=True, title="Kill a MAD", timeout=60, priority=Priority.SYSTEM)
     async def kill_mad(self, call: Call, mad: MadName, reason: Why) -> MadLifeView:
         """Stop a MAD at once: its calls end, and its tools refuse with the reason until it is restarted."""
+        require_home(call)
         await self._supervisor.kill(_other(mad), f"{reason} ({call.principal.agent})")
         return self._view(mad)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from cenoby.kernel.clock import iso_time
 from cenoby.kernel.errors import InvalidInput, NotFound
 from cenoby.store.journal import JournalPage, Record, Verification
+
+PresentForm = Callable[[str, Any], dict[str, Any] | None]
+"""Reads the payload of an event `(code, payload)` of any version as its present one; None where it cannot be read."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -63,6 +67,9 @@ class RecordDetail(RecordView):
     """One record with its payload and its place in the chain."""
 
     payload: Any
+    """As it was recorded."""
+    event: dict[str, Any] | None
+    """Of an event, the payload as the event's present version has it; null where the payload fits no version."""
     payload_digest: str
     prev_hash: str
     hash: str
@@ -114,11 +121,12 @@ def record_view(record: Record) -> RecordView:
     return RecordView(**_header(record))
 
 
-def record_detail(record: Record) -> RecordDetail:
+def record_detail(record: Record, present_form: PresentForm) -> RecordDetail:
     """A whole record, for people."""
     return RecordDetail(
         **_header(record),
         payload=record.payload,
+        event=present_form(record.code, record.payload) if record.kind == "event" else None,
         payload_digest=record.payload_digest,
         prev_hash=record.prev_hash,
         hash=record.hash,

@@ -43,7 +43,7 @@ def _rarity(word: str, documents: list[Counter[str]]) -> float:
 
 def _document(tool: Tool) -> Counter[str]:
     words = Counter(_words(tool.description))
-    words.update(_words(" ".join(tool.input_schema["properties"])))
+    words.update(_words(" ".join(tool.input_schema.get("properties", {}))))
     words.update(_words(f"{tool.name.removeprefix('mads.')} {tool.says.title}") * _NAME_WEIGHT)
     return words
 

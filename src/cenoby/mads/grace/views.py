@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cenoby.access.roster import AgentInfo, TokenInfo, token_state
-from cenoby.access.sql import Approval, Usage
+from cenoby.access.sql import Usage
 from cenoby.colony.tool import Tool
 from cenoby.kernel.clock import DAY_NS, iso_time
 from cenoby.mads.grace.circuit_tools import CircuitView
@@ -22,6 +22,7 @@ class About:
         colony, node, version: names of this colony and this process, and what it runs.
         started_ns: wall time of the start, Unix nanoseconds.
         protections: asks which protections hold, by name, e.g. `{"landlock": "ABI 4", "uid": "missing"}`.
+        lag: asks how late the event loop was at its worst of late, in seconds.
     """
 
     colony: str
@@ -29,6 +30,7 @@ class About:
     version: str
     started_ns: int
     protections: Callable[[], Mapping[str, str]] = field(default=dict[str, str])
+    lag: Callable[[], float] = field(default=float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +59,39 @@ class HeadView:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeBrief:
+    """A node as `status` shows it; those that are elsewhere by their last heartbeat."""
+
+    name: str
+    state: str
+    mads: str
+    running: int
+    waiting: int
+    open_circuits: int
+    lag_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class StatusView:
     colony: str
     node: str
     version: str
     started: str
     uptime_seconds: float
+    loop_lag_seconds: float
+    """How late the event loop was at its worst, within the last minute."""
     approvals_waiting: int
     calls: dict[str, int]
     """Calls since the start, by how they ended."""
     journal: HeadView | None
     protections: dict[str, str]
     mads: list[MadView]
+    nodes: list[NodeBrief]
+    """All nodes of the colony; `cenoby node list` says more."""
     circuits: list[CircuitView]
     """Circuits that are not closed."""
+    circuits_closed: int
+    """How many others there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +103,14 @@ class AgentView:
     live_tokens: int
     last_expiry: str | None
     """When the last live token expires; null where one never does, or none lives."""
+    department: str
+    seniority: str
+    autonomy: str
+    """Its own autonomy level; empty where it has that of its department."""
+    parent: str
+    """The agent for which it works."""
+    reason: str
+    """Why it was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +137,10 @@ class TokenView:
     created: str
     expires: str | None
     revoked: str | None
+    bound_to: str
+    """Thumbprint of the key that its holder must prove to have; empty for a bearer token."""
+    successor: str
+    """Id of the token that it was rotated to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,31 +162,6 @@ class SpanView:
 @dataclass(frozen=True, slots=True)
 class SpanList:
     spans: list[SpanView]
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovalView:
-    id: str
-    status: str
-    agent: str
-    tool: str
-    action: str
-    arguments: Any
-    """What the agent asks to do, without secrets."""
-    digest: str
-    """SHA-256 of the exact arguments the decision holds for."""
-    created: str
-    expires: str
-    decided_by: str
-    decided: str | None
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovalList:
-    approvals: list[ApprovalView]
-    next_cursor: str | None
-    """Give this as `cursor` for the next page; null on the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +204,11 @@ def agent_view(info: AgentInfo) -> AgentView:
         created=iso_time(info.created_ns),
         live_tokens=info.live_tokens,
         last_expiry=time_or_none(info.last_expiry_ns),
+        department=info.department,
+        seniority=info.seniority,
+        autonomy=info.autonomy,
+        parent=info.parent,
+        reason=info.reason,
     )
 
 
@@ -208,24 +221,8 @@ def token_view(info: TokenInfo, now_ns: int) -> TokenView:
         created=iso_time(info.created_ns),
         expires=time_or_none(info.expires_ns),
         revoked=time_or_none(info.revoked_ns),
-    )
-
-
-def approval_view(approval: Approval) -> ApprovalView:
-    """A request for approval for people."""
-    return ApprovalView(
-        id=approval.id,
-        status=approval.status,
-        agent=approval.agent,
-        tool=approval.tool,
-        action=approval.action,
-        arguments=approval.summary,
-        digest=approval.digest,
-        created=iso_time(approval.created_ns),
-        expires=iso_time(approval.expires_ns),
-        decided_by=approval.decided_by,
-        decided=time_or_none(approval.decided_ns),
-        reason=approval.reason,
+        bound_to=info.bound_to,
+        successor=info.successor,
     )
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from cenoby.bus.contract import MessageBus, Subscription, payload_as, subject
 from cenoby.kernel.codec import to_json
 from cenoby.kernel.envelope import Envelope
+from cenoby.kernel.events import name_of
+from cenoby.mads.rogers.events import MessagePosted
 from cenoby.mads.rogers.pages import Message
 
-MESSAGE_EVENT = "message_posted.v1"
-
+_MESSAGE_POSTED = name_of(MessagePosted)
 _DEPTH = 16_384
 _FOLLOWER_DEPTH = 1024
 _CROWD = 64
@@ -110,9 +111,9 @@ class Feed:
 
     async def _hand_out(self, envelope: Envelope) -> None:
         followers = self._followers.get(envelope.recipient)
-        if not followers or envelope.event != MESSAGE_EVENT:
+        if not followers or envelope.event.partition(".")[0] != _MESSAGE_POSTED:
             return
-        message = payload_as(envelope, Message)
+        message = payload_as(envelope, MessagePosted).message
         delivery = Delivery(message, to_json(message).decode())
         if len(followers) > _CROWD and self._subscription is not None and not self._subscription.waiting:
             await asyncio.sleep(_HEAD_START_SECONDS)

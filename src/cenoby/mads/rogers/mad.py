@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
+from cenoby.access.flows.labels import FlowMarks
 from cenoby.bus.contract import MessageBus
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad, ResourceKind
@@ -30,6 +31,8 @@ from cenoby.mads.rogers.sql import Slice, State, Viewer
 from cenoby.mads.rogers.watch import Watch
 
 T = TypeVar("T")
+
+_FLOW = FlowMarks(place="conversation")
 
 AgentName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Tag = Annotated[str, Field(min_length=1, max_length=64)]
@@ -110,7 +113,7 @@ class Rogers(Mad):
             ),
         )
 
-    @tool("comms:internal", effect="writes", title="Open a conversation")
+    @tool("comms:internal", effect="writes", title="Open a conversation", flow=_FLOW)
     async def create_conversation(
         self,
         call: Call,
@@ -134,7 +137,7 @@ class Rogers(Mad):
 
         return await self._to_the_end(work())
 
-    @tool("comms:read", effect="reads", title="List conversations")
+    @tool("comms:read", effect="reads", title="List conversations", flow=_FLOW)
     async def list_conversations(
         self,
         call: Call,
@@ -148,22 +151,22 @@ class Rogers(Mad):
         wanted = tag and tag.removeprefix("#").lower()
         return await self._ledger.page(_viewer(call), name=name, tag=wanted, joined=joined, cursor=cursor, limit=limit)
 
-    @tool("comms:read", effect="reads", title="Look at a conversation")
+    @tool("comms:read", effect="reads", title="Look at a conversation", flow=_FLOW)
     async def get_conversation(self, call: Call, conversation: ConversationId) -> ConversationDetail:
         """Show one conversation: its facts, its counts, and who is invited, active or gone."""
         return await self._ledger.get(_viewer(call), conversation)
 
-    @tool("comms:internal", effect="writes", idempotent=True, title="Join a conversation")
+    @tool("comms:internal", effect="writes", idempotent=True, title="Join a conversation", flow=_FLOW)
     async def join(self, call: Call, conversation: ConversationId) -> Membership:
         """Take part in a conversation, again if the caller left it; a private one takes an invitation."""
         return await self._to_the_end(self._set_state(call, conversation, "active"))
 
-    @tool("comms:internal", effect="writes", idempotent=True, title="Leave a conversation")
+    @tool("comms:internal", effect="writes", idempotent=True, title="Leave a conversation", flow=_FLOW)
     async def leave(self, call: Call, conversation: ConversationId) -> Membership:
         """Stop taking part in a conversation; its messages stay, and the caller may join again."""
         return await self._to_the_end(self._set_state(call, conversation, "left"))
 
-    @tool("comms:internal", effect="writes", idempotent=True, title="Invite to a conversation")
+    @tool("comms:internal", effect="writes", idempotent=True, title="Invite to a conversation", flow=_FLOW)
     async def invite(
         self,
         call: Call,
@@ -181,7 +184,7 @@ class Rogers(Mad):
 
         return await self._to_the_end(work())
 
-    @tool("comms:internal", effect="writes", title="Post a message")
+    @tool("comms:internal", effect="writes", title="Post a message", flow=_FLOW)
     async def post_message(
         self,
         call: Call,
@@ -205,7 +208,7 @@ class Rogers(Mad):
 
         return await self._to_the_end(work())
 
-    @tool("comms:read", effect="reads", title="Read a conversation")
+    @tool("comms:read", effect="reads", title="Read a conversation", flow=_FLOW)
     async def get_history(
         self,
         call: Call,
@@ -232,7 +235,7 @@ class Rogers(Mad):
         )
         return await self._ledger.history(_viewer(call), conversation, part)
 
-    @tool("comms:read", effect="reads", title="Search messages")
+    @tool("comms:read", effect="reads", title="Search messages", flow=_FLOW)
     async def search(
         self,
         call: Call,
@@ -244,7 +247,7 @@ class Rogers(Mad):
         """Find messages that hold all the words, best match first, in all conversations that the caller may see."""
         return await self._ledger.search(_viewer(call), query, conversation=conversation, cursor=cursor, limit=limit)
 
-    @tool("comms:read", effect="reads", title="List topics")
+    @tool("comms:read", effect="reads", title="List topics", flow=_FLOW)
     async def list_topics(
         self,
         call: Call,
@@ -254,7 +257,7 @@ class Rogers(Mad):
         """List the #topics in use with how often, most used first."""
         return TopicList(await self._ledger.topics(_viewer(call), conversation=conversation, limit=limit))
 
-    @tool("comms:read", effect="reads", title="List mentions")
+    @tool("comms:read", effect="reads", title="List mentions", flow=_FLOW)
     async def list_mentions(
         self,
         call: Call,
@@ -268,7 +271,9 @@ class Rogers(Mad):
         named = agent.removeprefix("@").lower() if agent else call.principal.agent
         return await self._ledger.mentions(_viewer(call), named, cursor=cursor, limit=limit)
 
-    @tool("comms:read", effect="reads", title="Watch a conversation", timeout=_LONGEST_WATCH + 60, waits=True)
+    @tool(
+        "comms:read", effect="reads", title="Watch a conversation", timeout=_LONGEST_WATCH + 60, waits=True, flow=_FLOW
+    )
     async def watch_conversation(
         self,
         call: Call,

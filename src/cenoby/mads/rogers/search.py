@@ -23,11 +23,12 @@ _LAST_PLACE = 16_383
 def index_message(connection: Connection, tenant: str, position: int, content: str) -> None:
     """Make a message findable; in SQLite a trigger did it when the message was added."""
     if connection.dialect == "postgresql":
-        connection.execute(
-            "INSERT INTO conversation_search (position, tenant, words)"
-            " VALUES (?, ?, CAST(CAST(? AS TEXT) AS TSVECTOR))",
-            (position, tenant, _vector(content)),
-        )
+        connection.execute(_INDEX, (tenant, position, _vector(content)))
+
+
+def index_messages(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Make rows of `conversation_messages` findable that were copied to PostgreSQL."""
+    connection.executemany(_INDEX, [(row["tenant"], row["position"], _vector(row["content"])) for row in rows])
 
 
 def find_messages(
@@ -44,6 +45,7 @@ def find_messages(
     return [position for (position,) in connection.execute(statement, {**values, "match": match})]
 
 
+_INDEX = "INSERT INTO conversation_search (tenant, position, words) VALUES (?, ?, CAST(CAST(? AS TEXT) AS TSVECTOR))"
 # Ranking first and fetching after keeps the sorter from carrying the text of every hit.
 _RANKED: Mapping[Dialect, str] = {
     "sqlite": """

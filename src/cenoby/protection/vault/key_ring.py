@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from cenoby.kernel.clock import Clock
+from cenoby.protection.events import MasterKeyRotated
 from cenoby.protection.secrets import Journalled
 from cenoby.protection.vault import sql
 from cenoby.protection.vault.cipher import rewrap
@@ -50,7 +51,7 @@ class KeyRing:
         ring = cls(database, source, clock, candidates)
         key, wanted = await ring._settle()
         if wanted.id != key.id:
-            await record("master_key_rotated", {"key_id": wanted.id})
+            await record(MasterKeyRotated(key_id=wanted.id))
             await ring._go_over_to(wanted)
         return ring
 
@@ -79,7 +80,7 @@ class KeyRing:
             await asyncio.to_thread(self._source.stage, new)
             self._keys[new.id] = new
             try:
-                await record("master_key_rotated", {"key_id": new.id})
+                await record(MasterKeyRotated(key_id=new.id))
                 await self._go_over_to(new)
             except BaseException:
                 await self._settle()

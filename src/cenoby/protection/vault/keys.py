@@ -234,17 +234,17 @@ class EnvironmentKeySource:
         return candidates[0] if candidates else key
 
 
-def key_source(kind: Literal["file", "keyring", "env"], data: Path, environment: Mapping[str, str]) -> KeySource:
+def key_source(kind: Literal["file", "keyring", "env"], file: Path, environment: Mapping[str, str]) -> KeySource:
     """The source that the setting `vault.key` names.
 
     Args:
         kind: the setting.
-        data: the colony's data directory.
+        file: the file of the kind `file`.
         environment: the process's variables.
     """
     if kind == "keyring":
         return KeyringKeySource()
-    return FileKeySource(data / "master.key") if kind == "file" else EnvironmentKeySource(environment)
+    return FileKeySource(file) if kind == "file" else EnvironmentKeySource(environment)
 
 
 def _read_key_file(file: Path) -> MasterKey | None:

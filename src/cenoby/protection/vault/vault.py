@@ -11,10 +11,10 @@ import asyncio
 import secrets
 import string
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
 
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.envelope import DEFAULT_TENANT
+from cenoby.protection import events
 from cenoby.protection.secrets import Caller, Journalled, SecretInfo, SecretValue, VersionInfo
 from cenoby.protection.vault import sql
 from cenoby.protection.vault.cipher import Place, Sealed, seal, unseal
@@ -92,7 +92,7 @@ class Vault:
                 readers = secret.newest.readers if readers is None else readers
                 colony_only = secret.newest.colony_only if colony_only is None else colony_only
             return await self._add(
-                caller, name, value, tuple(sorted(set(readers or ()))), bool(colony_only), "secret_set", record
+                caller, name, value, tuple(sorted(set(readers or ()))), bool(colony_only), events.SecretSet, record
             )
 
     async def get_secret(
@@ -108,7 +108,7 @@ class Vault:
             SecretRefused: `secret_not_reader`, `secret_colony_only`.
             VaultError: `secret_damaged`.
         """
-        return await self._tell(caller.tenant, name, version, lambda info: check_read(caller, info), record, {})
+        return await self._tell(caller.tenant, name, version, lambda info: check_read(caller, info), record)
 
     async def list_secrets(self, caller: Caller, *, after: str = "", limit: int = 100) -> list[SecretInfo]:
         """The caller's tenant's secrets by name, without their values: those after the name `after`."""
@@ -141,8 +141,8 @@ class Vault:
             secret = await self._secret(caller.tenant, name)
             await self._checked(lambda: check_change(caller, secret, self._stewards), secret.newest, record)
             value = "".join(secrets.choice(_ALPHABET) for _ in range(length)) if new_value is None else new_value
-            newest = secret.newest
-            return await self._add(caller, name, value, newest.readers, newest.colony_only, "secret_rotated", record)
+            newest, kind = secret.newest, events.SecretRotated
+            return await self._add(caller, name, value, newest.readers, newest.colony_only, kind, record)
 
     async def revoke_secret(
         self, caller: Caller, name: str, version: int | None = None, *, record: Journalled
@@ -158,7 +158,7 @@ class Vault:
             if version is not None and not 1 <= version <= secret.versions:
                 raise _version_unknown(name, version)
             await self._checked(lambda: check_change(caller, secret, self._stewards), secret.newest, record)
-            await record("secret_revoked", {"name": name, "version": version})
+            await record(events.SecretRevoked(name=name, version=version))
             now_ns = self._clock.now_ns()
             return await self._database.write(
                 lambda connection: sql.revoke_versions(connection, caller.tenant, name, version, caller.agent, now_ns)
@@ -171,7 +171,7 @@ class Vault:
             SecretNotFound: there is none, or it was revoked.
             VaultError: `secret_damaged`.
         """
-        told = await self._tell(tenant, name, None, lambda info: None, self._record, {"tenant": tenant})
+        told = await self._tell(tenant, name, None, lambda info: None, self._record, own=True)
         return told.value
 
     async def read_for_mad(self, mad: str, name: str, tenant: str = DEFAULT_TENANT) -> str:
@@ -182,9 +182,7 @@ class Vault:
             SecretRefused: `secret_not_reader`.
             VaultError: `secret_damaged`.
         """
-        told = await self._tell(
-            tenant, name, None, lambda info: check_mad(mad, info), self._record, {"tenant": tenant, "mad": mad}
-        )
+        told = await self._tell(tenant, name, None, lambda info: check_mad(mad, info), self._record, own=True, mad=mad)
         return told.value
 
     async def rotate_master_key(self, *, record: Journalled) -> str:
@@ -204,11 +202,11 @@ class Vault:
         value: str,
         readers: tuple[str, ...],
         colony_only: bool,
-        code: str,
+        kind: type[events.SecretSet] | type[events.SecretRotated],
         record: Journalled,
     ) -> VersionInfo:
         check_new(name, value, readers)
-        await record(code, {"name": name, "readers": list(readers), "colony_only": colony_only})
+        await record(kind(name=name, readers=readers, colony_only=colony_only))
         now_ns = self._clock.now_ns()
 
         def add(connection: Connection) -> VersionInfo:
@@ -233,11 +231,14 @@ class Vault:
         version: int | None,
         check: Callable[[VersionInfo], None],
         record: Journalled,
-        payload: dict[str, Any],
+        *,
+        own: bool = False,
+        mad: str = "",
     ) -> SecretValue:
         info = await self._version(tenant, name, version)
-        await self._checked(lambda: check(info), info, record, payload)
-        await record("secret_read", {"name": name, "version": info.version, **payload})
+        told = tenant if own else ""  # a caller's tenant is in the header of the record
+        await self._checked(lambda: check(info), info, record, tenant=told, mad=mad)
+        await record(events.SecretRead(name=name, version=info.version, tenant=told, mad=mad))
         # Only now the ciphertext: a revocation that came between is obeyed.
         keys = self._ring.keys()
         found = await self._database.read(lambda connection: sql.read_sealed(connection, tenant, name, info.version))
@@ -263,14 +264,13 @@ class Vault:
         return info
 
     async def _checked(
-        self, check: Callable[[], None], info: VersionInfo, record: Journalled, payload: dict[str, Any] | None = None
+        self, check: Callable[[], None], info: VersionInfo, record: Journalled, *, tenant: str = "", mad: str = ""
     ) -> None:
         try:
             check()
         except SecretRefused as refusal:
             await record(
-                "secret_refused",
-                {"name": info.name, "version": info.version, "reason": refusal.code, **(payload or {})},
+                events.SecretRefused(name=info.name, version=info.version, reason=refusal.code, tenant=tenant, mad=mad)
             )
             raise
 
