@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from cenoby.access.actions import RiskTier
-from cenoby.access.approval_claims import Wanted
-from cenoby.access.approval_sql import Approval
-from cenoby.access.approvals import Approvals
-from cenoby.access.parked_calls import Announce, Ended, KeptResult, ParkedCall
+from cenoby.access.approvals.approvals import Approvals
+from cenoby.access.approvals.claims import Wanted
+from cenoby.access.approvals.parked_calls import Announce, Ended, KeptResult, ParkedCall
+from cenoby.access.approvals.sql import Approval
 from cenoby.access.principals import Principal
 from cenoby.access.roles import AccessRefused
 from cenoby.access.sealing import Seal

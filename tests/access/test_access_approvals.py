@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cenoby.access.actions import RiskTier, tier_of
-from cenoby.access.approval_claims import Passed, Wanted
-from cenoby.access.approval_decisions import LONGEST_REASON
-from cenoby.access.approval_refusals import MAX_PENDING
-from cenoby.access.approvals import Approvals
+from cenoby.access.approvals.approvals import Approvals
+from cenoby.access.approvals.claims import Passed, Wanted
+from cenoby.access.approvals.decisions import LONGEST_REASON
+from cenoby.access.approvals.parked_calls import ParkedCall
+from cenoby.access.approvals.refusals import MAX_PENDING
 from cenoby.access.limits import LimitExceeded
-from cenoby.access.parked_calls import ParkedCall
 from cenoby.access.principals import Principal
 from cenoby.access.roles import AccessRefused
 from cenoby.access.sealing import Seal

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cenoby.access.actions import RiskTier, known_actions, tier_of
-from cenoby.access.autonomy import Level, LevelRow, Scope, Standing, Subject, ask_of, standing_of
-from cenoby.access.autonomy_levels import AutonomyLevels
+from cenoby.access.autonomy.autonomy import Level, LevelRow, Scope, Standing, Subject, ask_of, standing_of
+from cenoby.access.autonomy.levels import AutonomyLevels
 from cenoby.access.principals import Principal
 from cenoby.access.roles import AccessRefused
 from cenoby.app.composition import Colony, open_colony

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from cenoby.access.autonomy import Level, subject_of
-from cenoby.access.autonomy_events import AutonomyLowered
-from cenoby.access.autonomy_levels import AutonomyLevels
-from cenoby.access.autonomy_watch import AutonomyWatch
+from cenoby.access.autonomy.autonomy import Level, subject_of
+from cenoby.access.autonomy.events import AutonomyLowered
+from cenoby.access.autonomy.levels import AutonomyLevels
+from cenoby.access.autonomy.watch import AutonomyWatch
 from cenoby.access.limits import LimitExceeded
 from cenoby.access.principals import Principal
 from cenoby.app.composition import Colony, open_colony

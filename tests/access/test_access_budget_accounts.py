@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cenoby.access.budget_accounts import Account, BudgetTable, Cost, Payer
-from cenoby.access.ledger import Ledger
+from cenoby.access.budgets.accounts import Account, BudgetTable, Cost, Payer
+from cenoby.access.budgets.ledger import Ledger
 from cenoby.access.limits import LimitExceeded
 from cenoby.kernel.clock import DAY_NS, ManualClock
 from cenoby.kernel.settings_budgets import BudgetSettings, SpendLimit

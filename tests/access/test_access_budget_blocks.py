@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cenoby.access.budget_accounts import Account
-from cenoby.access.ledger import Ledger
-from cenoby.access.ledger_leased import LeasedLedger
+from cenoby.access.budgets.accounts import Account
+from cenoby.access.budgets.ledger import Ledger
+from cenoby.access.budgets.ledger_leased import LeasedLedger
 from cenoby.access.limits import LimitExceeded
 from cenoby.kernel.clock import ManualClock
 from cenoby.kernel.settings_budgets import BudgetSettings, SpendLimit

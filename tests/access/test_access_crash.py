@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cenoby.access.ledger import Ledger
+from cenoby.access.budgets.ledger import Ledger
 from cenoby.access.limits import LimitExceeded
 from cenoby.kernel.clock import ManualClock
 from cenoby.kernel.settings import BudgetSettings
@@ -21,7 +21,7 @@ LIMIT, STEP = 1_000_000, 10
 SPENDER = """
 import asyncio, sys
 from pathlib import Path
-from cenoby.access.ledger import Ledger
+from cenoby.access.budgets.ledger import Ledger
 from cenoby.kernel.clock import ManualClock
 from cenoby.kernel.settings import BudgetSettings
 from cenoby.store.database import Database

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from late_answers import LateAnswers
 
-from cenoby.access.ledger import Ledger
+from cenoby.access.budgets.ledger import Ledger
 from cenoby.access.limits import LimitExceeded
 from cenoby.access.roles import AccessRefused
 from cenoby.kernel.clock import ManualClock

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cenoby.access.ledger import Ledger
+from cenoby.access.budgets.ledger import Ledger
 from cenoby.access.sql import Usage
 from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.settings import BudgetSettings
@@ -19,7 +19,7 @@ LIMIT = 2_000
 SPENDER = """
 import asyncio, random, sys
 from pathlib import Path
-from cenoby.access.ledger import Ledger
+from cenoby.access.budgets.ledger import Ledger
 from cenoby.access.limits import LimitExceeded
 from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.settings import BudgetSettings

@@ -17,9 +17,9 @@ from joserfc import jwk, jwt
 from joserfc.jws import JWSRegistry
 
 from cenoby.access.errors import AccessUnauthenticated
-from cenoby.access.oauth import ForeignTokens
-from cenoby.access.oauth_claims import agent_name
-from cenoby.access.oauth_keys import BETWEEN_LOOKS
+from cenoby.access.oauth.claims import agent_name
+from cenoby.access.oauth.keys import BETWEEN_LOOKS
+from cenoby.access.oauth.resource import ForeignTokens
 from cenoby.access.principals import Principal, Proven
 from cenoby.access.registration import _NAME
 from cenoby.access.roles import AccessRefused, RoleTable

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from parked_house import ADA, OLA, PIA, POINTS, Node, refusal
 
 from cenoby.access.actions import RiskTier
-from cenoby.access.approval_grants import Scope
-from cenoby.access.parked_calls import ApprovalPorts
+from cenoby.access.approvals.grants import Scope
+from cenoby.access.approvals.parked_calls import ApprovalPorts
 from cenoby.access.principals import Principal
 from cenoby.kernel.clock import ManualClock
 from cenoby.kernel.settings_approvals import ApprovalSettings, TierTimeout

@@ -10,7 +10,7 @@ import pytest
 from parked_house import OLA, Node
 
 from cenoby.access.actions import RiskTier
-from cenoby.access.parked_flow import TYPE, ParkedFlow
+from cenoby.access.approvals.parked_flow import TYPE, ParkedFlow
 from cenoby.kernel.clock import ManualClock
 from cenoby.kernel.settings_approvals import ApprovalSettings
 from cenoby.store.connect import engine_for

@@ -265,7 +265,11 @@ async def test_request_is_answered(bus: MessageBus) -> None:
 
 
 async def test_request_reaches_one_member_and_no_listener(bus: MessageBus) -> None:
-    """Exactly one grouped subscription handles a request, over all groups; members take turns; listeners see none."""
+    """Exactly one grouped subscription handles a request, over all groups; each member gets some; listeners see none.
+
+    NATS draws the member at random, so how many requests it takes until each has had one is not fixed; 300 in a row
+    that pass one of three by happen once in 10^52.
+    """
     calls: list[str] = []
 
     def member(name: str) -> Callable[[Envelope], Awaitable[str]]:
@@ -280,6 +284,8 @@ async def test_request_reaches_one_member_and_no_listener(bus: MessageBus) -> No
         await bus.subscribe("main.default.mad.x", member(name), group="x")
     await bus.subscribe("main.default.mad.x", member("c"), group="other")
     answers = [await bus.request(envelope("main.default.mad.x")) for _ in range(9)]
+    while set(answers) != {"a", "b", "c"} and len(answers) < 300:
+        answers.append(await bus.request(envelope("main.default.mad.x")))
     assert answers == calls
     assert set(calls) == {"a", "b", "c"}
 

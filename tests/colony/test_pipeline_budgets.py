@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from cenoby.access.budget_accounts import Account, Cost
+from cenoby.access.budgets.accounts import Account, Cost
 from cenoby.access.principals import Principal
 from cenoby.app.composition import Colony, open_colony
 from cenoby.colony.invocation import Call, Invocation

@@ -13,12 +13,12 @@ from typing import Annotated, Any, cast
 import pytest
 from pydantic import Field
 
-from cenoby.access.approvals import Approvals
-from cenoby.access.autonomy_levels import AutonomyLevels
+from cenoby.access.approvals.approvals import Approvals
+from cenoby.access.autonomy.levels import AutonomyLevels
+from cenoby.access.budgets.ledger import Ledger
 from cenoby.access.flags import Flags
 from cenoby.access.flows.flows import Flows
 from cenoby.access.kills import Kills
-from cenoby.access.ledger import Ledger
 from cenoby.access.limits import RateLimits
 from cenoby.access.roles import RoleTable
 from cenoby.access.sealing import Seal

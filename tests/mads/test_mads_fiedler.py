@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cenoby.access.ledger import Ledger
+from cenoby.access.budgets.ledger import Ledger
 from cenoby.access.principals import Principal
 from cenoby.cli.demo_servers import Mishap, ScriptedModelServer
 from cenoby.colony.invocation import Call, Invocation

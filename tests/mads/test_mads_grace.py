@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cenoby.access.approvals import Approvals
-from cenoby.access.autonomy_levels import AutonomyLevels
+from cenoby.access.approvals.approvals import Approvals
+from cenoby.access.autonomy.levels import AutonomyLevels
+from cenoby.access.budgets.ledger import Ledger
 from cenoby.access.enrolment import Enrolment
 from cenoby.access.flags import Flags
 from cenoby.access.flows.flows import Flows
 from cenoby.access.kills import Kills
-from cenoby.access.ledger import Ledger
 from cenoby.access.limits import RateLimits
 from cenoby.access.principals import Principal
 from cenoby.access.roles import RoleTable

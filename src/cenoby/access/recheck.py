@@ -9,8 +9,8 @@ from cenoby.access.actions import RiskTier
 from cenoby.access.blocked import is_blocked
 from cenoby.access.identity_sql import read_agent, read_token
 from cenoby.access.kills import Kills
-from cenoby.access.oauth import PREFIX as FOREIGN
-from cenoby.access.oauth import parts_of
+from cenoby.access.oauth.resource import PREFIX as FOREIGN
+from cenoby.access.oauth.resource import parts_of
 from cenoby.access.principals import Principal
 from cenoby.access.roles import AccessRefused, RoleTable
 from cenoby.kernel.clock import Clock

@@ -22,8 +22,8 @@ from cenoby.access.errors import AccessUnauthenticated
 from cenoby.access.holds import Hold, Holds, Lapsed
 from cenoby.access.identity_sql import Agent, Token
 from cenoby.access.kills import Kills
-from cenoby.access.oauth import PREFIX as FOREIGN
-from cenoby.access.oauth import ForeignTokens, parts_of
+from cenoby.access.oauth.resource import PREFIX as FOREIGN
+from cenoby.access.oauth.resource import ForeignTokens, parts_of
 from cenoby.access.principals import Credential, Kind, Principal
 from cenoby.access.proofs import check_binding
 from cenoby.access.registration import Registration, Wish

@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from cenoby.access.actions import RiskTier
-from cenoby.access.approval_events import ApprovalNews
-from cenoby.access.approval_sql import NEVER_NS, Approval
-from cenoby.access.parked_calls import News
+from cenoby.access.approvals.events import ApprovalNews
+from cenoby.access.approvals.parked_calls import News
+from cenoby.access.approvals.sql import NEVER_NS, Approval
 from cenoby.bus.contract import payload_as
 from cenoby.bus.wire import encode_envelope
 from cenoby.colony.outbox_queue import OutboxQueue

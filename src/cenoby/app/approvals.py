@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from cenoby.access.approvals import Approvals
-from cenoby.access.parked_calls import ApprovalPorts, Runner
+from cenoby.access.approvals.approvals import Approvals
+from cenoby.access.approvals.parked_calls import ApprovalPorts, Runner
 from cenoby.access.principals import Principal
 from cenoby.access.sealing import Seal
 from cenoby.access.tokens import Identities

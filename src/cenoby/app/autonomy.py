@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cenoby.access.autonomy_events import AutonomyLowered
-from cenoby.access.autonomy_levels import AutonomyLevels
-from cenoby.access.autonomy_watch import AutonomyWatch
+from cenoby.access.autonomy.events import AutonomyLowered
+from cenoby.access.autonomy.levels import AutonomyLevels
+from cenoby.access.autonomy.watch import AutonomyWatch
 from cenoby.access.principals import Principal
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.settings_autonomy import AutonomySettings

@@ -10,13 +10,13 @@ from functools import partial
 from typing import Any
 
 from cenoby import __version__
-from cenoby.access.autonomy_levels import AutonomyLevels
+from cenoby.access.autonomy.levels import AutonomyLevels
+from cenoby.access.budgets.ledger import Ledger
+from cenoby.access.budgets.ledger_leased import LeasedLedger
 from cenoby.access.enrolment import Enrolment
 from cenoby.access.flags import Flags
 from cenoby.access.flows.flows import Flows
 from cenoby.access.kills import Kills
-from cenoby.access.ledger import Ledger
-from cenoby.access.ledger_leased import LeasedLedger
 from cenoby.access.limits import RateLimits
 from cenoby.access.operator_file import ensure_operator
 from cenoby.access.principals import Principal

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-from cenoby.access import approval_events, autonomy_events
 from cenoby.access import events as access_events
+from cenoby.access.approvals import events as approval_events
+from cenoby.access.autonomy import events as autonomy_events
 from cenoby.access.policy import events as policy_events
 from cenoby.app import events as app_events
 from cenoby.colony import events as colony_events

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cenoby.access.events import AgentDeclared
-from cenoby.access.oauth import ForeignTokens
+from cenoby.access.oauth.resource import ForeignTokens
 from cenoby.access.registration import Wish
 from cenoby.access.tokens import Identities
 from cenoby.colony.stages import Ports

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from cenoby.access.ledger import Ledger
+from cenoby.access.budgets.ledger import Ledger
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.errors import CenobyError
 from cenoby.kernel.settings_rules import JudgeSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from cenoby.access.ledger import Ledger
+from cenoby.access.budgets.ledger import Ledger
 from cenoby.app.rule_judge import ModelJudge
 from cenoby.app.shipped_mads import Parts
 from cenoby.colony.host import Host

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, Protocol
 
 from cenoby.access.actions import RiskTier
-from cenoby.access.budget_accounts import Payer
+from cenoby.access.budgets.accounts import Payer
 from cenoby.access.flows.flows import Step
 from cenoby.access.principals import Credential, Principal
 from cenoby.access.verdicts import Ask

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from cenoby.access.approval_sql import Approval
-from cenoby.access.parked_calls import Announce, Ended, KeptResult, ParkedCall
+from cenoby.access.approvals.parked_calls import Announce, Ended, KeptResult, ParkedCall
+from cenoby.access.approvals.sql import Approval
 from cenoby.colony.invocation import Invocation, Outcome
 from cenoby.kernel.codec import from_json
 from cenoby.kernel.errors import CenobyError

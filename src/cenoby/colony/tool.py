@@ -14,7 +14,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
 from cenoby.access.actions import RiskTier, require_action, tier_of
-from cenoby.access.budget_accounts import Cost
+from cenoby.access.budgets.accounts import Cost
 from cenoby.access.flows.labels import NO_MARKS, FlowMarks, ToolFlow, tool_flow
 from cenoby.colony.errors import CallInvalid
 from cenoby.kernel.envelope import Priority

@@ -15,7 +15,7 @@ from hmac import compare_digest
 from typing import Any, cast
 from urllib.parse import quote, urlencode, urlsplit
 
-from cenoby.access.oauth import ForeignTokens
+from cenoby.access.oauth.resource import ForeignTokens
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.codec import from_json
 from cenoby.kernel.errors import Refused

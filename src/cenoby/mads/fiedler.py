@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from cenoby.access.budget_accounts import Cost
+from cenoby.access.budgets.accounts import Cost
+from cenoby.access.budgets.ledger import Ledger
 from cenoby.access.flows.labels import FlowMarks
-from cenoby.access.ledger import Ledger
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad
 from cenoby.colony.tool import tool

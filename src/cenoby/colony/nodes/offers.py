@@ -9,7 +9,7 @@ from typing import Any, cast
 from jsonschema import Draft202012Validator
 
 from cenoby.access.actions import RiskTier, declare_action, tier_of
-from cenoby.access.budget_accounts import Cost
+from cenoby.access.budgets.accounts import Cost
 from cenoby.colony.errors import ToolFault
 from cenoby.colony.invocation import ClientChannel
 from cenoby.colony.mad import Mad, Prompt, ResourceKind

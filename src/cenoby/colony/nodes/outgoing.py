@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cenoby.access.budget_accounts import Cost
+from cenoby.access.budgets.accounts import Cost
 from cenoby.bus.contract import BusFault, BusInvalid, BusUnavailable, MessageBus, Subscription
 from cenoby.colony.errors import CallInvalid, ToolFault
 from cenoby.colony.invocation import Call, Invocation

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from cenoby.access.approvals import Approvals
-from cenoby.access.autonomy_levels import AutonomyLevels
-from cenoby.access.autonomy_watch import AutonomyWatch
+from cenoby.access.approvals.approvals import Approvals
+from cenoby.access.autonomy.levels import AutonomyLevels
+from cenoby.access.autonomy.watch import AutonomyWatch
+from cenoby.access.budgets.ledger import Ledger
 from cenoby.access.flags import Flags
 from cenoby.access.flows.flows import Flows
 from cenoby.access.kills import Kills
-from cenoby.access.ledger import Ledger
 from cenoby.access.limits import RateLimits
 from cenoby.access.roles import RoleTable
 from cenoby.access.tokens import Identities

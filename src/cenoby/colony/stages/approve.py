@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 
-from cenoby.access.approval_claims import Wanted
-from cenoby.access.parked_calls import KeptResult, ParkedCall
+from cenoby.access.approvals.claims import Wanted
+from cenoby.access.approvals.parked_calls import KeptResult, ParkedCall
 from cenoby.colony.invocation import Invocation, Outcome
 from cenoby.colony.stages import Ports
 from cenoby.colony.stages.journalled import shown_arguments

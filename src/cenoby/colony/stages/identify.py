@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from cenoby.access.approvals.still import still
 from cenoby.access.principals import Principal
-from cenoby.access.still import still
 from cenoby.colony.invocation import Invocation
 from cenoby.colony.stages import Ports
 

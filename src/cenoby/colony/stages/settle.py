@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cenoby.access.budget_accounts import Cost
+from cenoby.access.budgets.accounts import Cost
 from cenoby.colony.invocation import Invocation
 from cenoby.colony.stages import Ports
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cenoby.access.autonomy_watch import AutonomyWatch
+from cenoby.access.autonomy.watch import AutonomyWatch
 from cenoby.colony.invocation import Invocation
 
 

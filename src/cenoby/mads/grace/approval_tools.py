@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from cenoby.access.actions import RiskTier
-from cenoby.access.approval_decisions import Via
-from cenoby.access.approval_grants import Scope
-from cenoby.access.approval_refusals import denied, unknown
-from cenoby.access.approval_sql import NEVER_NS, Approval, ParkedRow
-from cenoby.access.approvals import Approvals
+from cenoby.access.approvals.approvals import Approvals
+from cenoby.access.approvals.decisions import Via
+from cenoby.access.approvals.grants import Scope
+from cenoby.access.approvals.refusals import denied, unknown
+from cenoby.access.approvals.sql import NEVER_NS, Approval, ParkedRow
 from cenoby.access.roles import RoleTable
 from cenoby.colony.invocation import Call
 from cenoby.colony.tool import tool

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from cenoby.access.autonomy import RAISE, Level, LevelRow, Subject
-from cenoby.access.autonomy_levels import AutonomyLevels
+from cenoby.access.autonomy.autonomy import RAISE, Level, LevelRow, Subject
+from cenoby.access.autonomy.levels import AutonomyLevels
 from cenoby.access.roster import AgentInfo
 from cenoby.access.tokens import Identities
 from cenoby.colony.errors import CallInvalid

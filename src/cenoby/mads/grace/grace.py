@@ -7,11 +7,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cenoby.access.approvals import Approvals
-from cenoby.access.autonomy_levels import AutonomyLevels
+from cenoby.access.approvals.approvals import Approvals
+from cenoby.access.autonomy.levels import AutonomyLevels
+from cenoby.access.budgets.ledger import Ledger
 from cenoby.access.flags import Flags
 from cenoby.access.kills import Kills
-from cenoby.access.ledger import Ledger
 from cenoby.access.roles import RoleTable
 from cenoby.access.tokens import Identities
 from cenoby.bus.work import WorkQueue

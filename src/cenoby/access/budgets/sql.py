@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from cenoby.access.budget_accounts import Account, Cost, Part, Payer
+from cenoby.access.budgets.accounts import Account, Cost, Part, Payer
 from cenoby.kernel.clock import DAY_NS
 from cenoby.store.engine import Connection
 

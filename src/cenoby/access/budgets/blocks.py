@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cenoby.access.budget_accounts import Account, Part
-from cenoby.access.budget_sql import day_of
+from cenoby.access.budgets.accounts import Account, Part
+from cenoby.access.budgets.sql import day_of
 
 _REFUSED = 4096
 """So many accounts are remembered as too small for blocks."""
@@ -24,7 +24,7 @@ class Block:
 
     Attributes:
         part: the account, its tenant and its limit.
-        day: as `budget_sql.day_of` says.
+        day: as `sql.day_of` says.
         left: may still be reserved from it.
         held: reserved from it, and not settled.
         spent: settled, and not yet told to the store.

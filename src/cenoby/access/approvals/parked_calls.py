@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from cenoby.access.approval_sql import Approval
+from cenoby.access.approvals.sql import Approval
 from cenoby.access.principals import Principal
 from cenoby.access.sealing import Seal
 from cenoby.kernel.codec import pack, unpack

@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from cenoby.access import approval_refusals as refusals
-from cenoby.access import approval_sql as sql
-from cenoby.access.approval_events import (
+from cenoby.access.approvals import refusals, sql
+from cenoby.access.approvals.events import (
     ApprovalApproved,
     ApprovalDenied,
     ApprovalGranted,
@@ -20,9 +19,9 @@ from cenoby.access.approval_events import (
     ApprovalSeconded,
     ParkedCallCancelled,
 )
-from cenoby.access.approval_grants import ONCE, Grant, Scope, add_grant, check_scope, grant_of, revoke_grants
-from cenoby.access.approval_sql import Approval
-from cenoby.access.parked_calls import News, PersonOf
+from cenoby.access.approvals.grants import ONCE, Grant, Scope, add_grant, check_scope, grant_of, revoke_grants
+from cenoby.access.approvals.parked_calls import News, PersonOf
+from cenoby.access.approvals.sql import Approval
 from cenoby.access.principals import Principal
 from cenoby.kernel.clock import Clock, iso_time
 from cenoby.kernel.events import Event, name_of, plain_event

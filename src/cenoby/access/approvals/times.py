@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from cenoby.access.actions import RiskTier
-from cenoby.access.approval_sql import NEVER_NS
+from cenoby.access.approvals.sql import NEVER_NS
 from cenoby.kernel.settings_approvals import ApprovalSettings, Tier, TierTimeout
 
 _MINUTE_NS = 60_000_000_000

@@ -18,8 +18,8 @@ from joserfc.errors import ExpiredTokenError, JoseError
 
 from cenoby.access.blocked import Blocks
 from cenoby.access.errors import AccessUnauthenticated
-from cenoby.access.oauth_claims import has_scope, principal_of
-from cenoby.access.oauth_keys import Fetch, IssuerKeys
+from cenoby.access.oauth.claims import has_scope, principal_of
+from cenoby.access.oauth.keys import Fetch, IssuerKeys
 from cenoby.access.principals import Principal
 from cenoby.access.roles import AccessRefused, RoleTable
 from cenoby.kernel.clock import Clock

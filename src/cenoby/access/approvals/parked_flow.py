@@ -15,17 +15,17 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from cenoby.access import approval_sql as sql
-from cenoby.access.approval_decisions import DECIDED
-from cenoby.access.approval_events import (
+from cenoby.access.approvals import sql
+from cenoby.access.approvals.decisions import DECIDED
+from cenoby.access.approvals.events import (
     ApprovalEscalated,
     ApprovalTimedOut,
     ParkedCallEnded,
     ParkedCallResumed,
 )
-from cenoby.access.approval_sql import NEVER_NS, Approval, ParkedRow
-from cenoby.access.approval_times import ApprovalTimes, Due
-from cenoby.access.parked_calls import CallSeal, KeptResult, News, Outcome, Runner
+from cenoby.access.approvals.parked_calls import CallSeal, KeptResult, News, Outcome, Runner
+from cenoby.access.approvals.sql import NEVER_NS, Approval, ParkedRow
+from cenoby.access.approvals.times import ApprovalTimes, Due
 from cenoby.access.roles import AccessRefused
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.events import Event

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from cenoby.access.actions import RiskTier
-from cenoby.access.approval_sql import Approval
+from cenoby.access.approvals.sql import Approval
 from cenoby.access.roles import AccessRefused
 from cenoby.kernel.ids import new_id
 from cenoby.store.engine import Connection

@@ -11,16 +11,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from cenoby.access import approval_refusals as refusals
-from cenoby.access import approval_sql as sql
 from cenoby.access.actions import RiskTier
-from cenoby.access.approval_events import CallParked
-from cenoby.access.approval_grants import matching_grant
-from cenoby.access.approval_refusals import MAX_PENDING
-from cenoby.access.approval_sql import NEVER_NS, Approval, ParkedRow
-from cenoby.access.approval_times import ApprovalTimes
-from cenoby.access.parked_calls import ApprovalPorts, CallSeal, KeptResult, ParkedCall
-from cenoby.access.parked_flow import ParkedFlow
+from cenoby.access.approvals import refusals, sql
+from cenoby.access.approvals.events import CallParked
+from cenoby.access.approvals.grants import matching_grant
+from cenoby.access.approvals.parked_calls import ApprovalPorts, CallSeal, KeptResult, ParkedCall
+from cenoby.access.approvals.parked_flow import ParkedFlow
+from cenoby.access.approvals.refusals import MAX_PENDING
+from cenoby.access.approvals.sql import NEVER_NS, Approval, ParkedRow
+from cenoby.access.approvals.times import ApprovalTimes
 from cenoby.access.verdicts import Ask
 from cenoby.kernel.clock import Clock, iso_time
 from cenoby.kernel.ids import new_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from cenoby.access.oauth import PREFIX as FOREIGN
+from cenoby.access.oauth.resource import PREFIX as FOREIGN
 from cenoby.access.principals import Principal
 from cenoby.access.roles import AccessRefused
 from cenoby.access.tokens import AccessUnauthenticated, Identities

@@ -1,14 +1,14 @@
-"""The ledger of a running colony: decides from memory what blocks on lease cover (`access/budget_blocks.py`)."""
+"""The ledger of a running colony: decides from memory what blocks on lease cover (`access/budgets/blocks.py`)."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
 
-from cenoby.access import budget_sql
-from cenoby.access.budget_accounts import Account, Cost, Part, Payer
-from cenoby.access.budget_blocks import Block, Blocks
-from cenoby.access.ledger import Ledger
+from cenoby.access.budgets import sql
+from cenoby.access.budgets.accounts import Account, Cost, Part, Payer
+from cenoby.access.budgets.blocks import Block, Blocks
+from cenoby.access.budgets.ledger import Ledger
 from cenoby.access.limits import LimitExceeded
 from cenoby.access.sql import Usage
 from cenoby.kernel.clock import DAY_NS, Clock
@@ -118,7 +118,7 @@ class LeasedLedger(Ledger):
 
     async def standing(self, account: Account) -> tuple[int, int]:
         """As for `Ledger`; blocks of other processes count as held."""
-        day = budget_sql.day_of(account, self._clock.now_ns() // DAY_NS)
+        day = sql.day_of(account, self._clock.now_ns() // DAY_NS)
         async with self._moving:
             held, spent = await super().standing(account)
             left, settled = self._blocks.of(account, day)
@@ -140,7 +140,7 @@ class LeasedLedger(Ledger):
     async def _write(self, told: _Told) -> None:
         rows = [(block.part, block.day, unused, spent) for block, unused, spent in told]
         asked_ns = self._clock.monotonic_ns()
-        await self._database.write(lambda connection: budget_sql.tell(connection, rows))
+        await self._database.write(lambda connection: sql.tell(connection, rows))
         self._heard(asked_ns)
 
     def _heard(self, asked_ns: int) -> None:
@@ -158,7 +158,7 @@ class LeasedLedger(Ledger):
         self._blocks.wanted.clear()
         day, asked_ns = self._clock.now_ns() // DAY_NS, self._clock.monotonic_ns()
         try:
-            given = await self._database.write(lambda connection: budget_sql.give_out(connection, wanted, day))
+            given = await self._database.write(lambda connection: sql.give_out(connection, wanted, day))
         except CenobyError as error:
             # Whatever was given out is in doubt and not used; calls are reserved in the store meanwhile.
             _log.warning("budgets_not_given", reason=str(error))
@@ -166,7 +166,7 @@ class LeasedLedger(Ledger):
         self._heard(asked_ns)
         for part, amount in zip(wanted, given, strict=True):
             if amount:
-                self._blocks.add(part, budget_sql.day_of(part.account, day), amount)
+                self._blocks.add(part, sql.day_of(part.account, day), amount)
             else:
                 self._blocks.refuse(part.account, asked_ns + _ASK_AGAIN_NS)
 

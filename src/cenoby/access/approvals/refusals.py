@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cenoby.access.approval_sql import Approval
+from cenoby.access.approvals.sql import Approval
 from cenoby.access.limits import LimitExceeded
 from cenoby.access.roles import AccessRefused
 from cenoby.kernel.clock import iso_time

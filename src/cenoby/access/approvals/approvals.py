@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import difflib
 
-from cenoby.access import approval_refusals as refusals
-from cenoby.access import approval_sql as sql
 from cenoby.access.actions import RiskTier, known_actions
-from cenoby.access.approval_claims import ApprovalClaims, Passed, Wanted
-from cenoby.access.approval_decisions import ApprovalDecisions, Via
-from cenoby.access.approval_grants import ONCE, Scope
-from cenoby.access.approval_sql import Approval, ParkedRow
-from cenoby.access.parked_calls import ApprovalPorts, CallSeal, KeptResult, ParkedCall
-from cenoby.access.parked_flow import ParkedFlow
+from cenoby.access.approvals import refusals, sql
+from cenoby.access.approvals.claims import ApprovalClaims, Passed, Wanted
+from cenoby.access.approvals.decisions import ApprovalDecisions, Via
+from cenoby.access.approvals.grants import ONCE, Scope
+from cenoby.access.approvals.parked_calls import ApprovalPorts, CallSeal, KeptResult, ParkedCall
+from cenoby.access.approvals.parked_flow import ParkedFlow
+from cenoby.access.approvals.sql import Approval, ParkedRow
 from cenoby.access.principals import Principal
 from cenoby.access.sealing import Seal
 from cenoby.access.verdicts import Ask

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from cenoby.access.autonomy import Level, subject_of
-from cenoby.access.autonomy_events import AutonomyLowered
-from cenoby.access.autonomy_levels import AutonomyLevels
+from cenoby.access.autonomy.autonomy import Level, subject_of
+from cenoby.access.autonomy.events import AutonomyLowered
+from cenoby.access.autonomy.levels import AutonomyLevels
 from cenoby.access.principals import Principal
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.errors import CenobyError

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from cenoby.access.actions import RiskTier
-from cenoby.access.autonomy import (
+from cenoby.access.autonomy.autonomy import (
     Key,
     Level,
     LevelRow,

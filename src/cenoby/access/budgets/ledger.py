@@ -1,6 +1,6 @@
 """The one ledger of budgets: money and tokens are reserved before a call and settled after it.
 
-A call is charged to several accounts at once (`access/budget_accounts.py`), to all or to none: a reservation is one
+A call is charged to several accounts at once (`access/budgets/accounts.py`), to all or to none: a reservation is one
 transaction of conditional UPDATEs in the store, so no interleaving of callers and no crash can promise more than any of
 the limits. What was reserved and never settled, because the process died, stays counted as spent.
 """
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 
-from cenoby.access import budget_sql
-from cenoby.access.budget_accounts import Account, BudgetTable, Cost, Part, Payer
+from cenoby.access.budgets import sql
+from cenoby.access.budgets.accounts import Account, BudgetTable, Cost, Part, Payer
 from cenoby.access.limits import LimitExceeded
 from cenoby.access.roles import AccessRefused
 from cenoby.access.sql import Usage
@@ -70,11 +70,11 @@ class Ledger:
 
         def work(connection: Connection) -> None:
             for earlier in abandoned:
-                budget_sql.settle(connection, earlier, 0, 0, now_ns)
-            if (short := budget_sql.hold(connection, parts, now_ns // DAY_NS)) is not None:
+                sql.settle(connection, earlier, 0, 0, now_ns)
+            if (short := sql.hold(connection, parts, now_ns // DAY_NS)) is not None:
                 # Raised in here, so that what the accounts before it hold is undone.
                 raise _exhausted(short, _until_tomorrow(short, now_ns))
-            budget_sql.add_reservation(connection, reservation, payer, cost, parts, now_ns)
+            sql.add_reservation(connection, reservation, payer, cost, parts, now_ns)
 
         try:
             await self._database.write(work)
@@ -103,7 +103,7 @@ class Ledger:
             raise ValueError("what was spent is not negative")
         now_ns = self._clock.now_ns()
         if not await self._database.write(
-            lambda connection: budget_sql.settle(connection, reservation, spent_micro_usd, spent_tokens, now_ns)
+            lambda connection: sql.settle(connection, reservation, spent_micro_usd, spent_tokens, now_ns)
         ):
             raise AccessRefused("reservation_unknown", f"There is no reservation {reservation!r} to settle.")
 
@@ -120,12 +120,12 @@ class Ledger:
         if cost.micro_usd < 0 or cost.tokens < 0:
             raise ValueError("what was spent is not negative")
         parts, day = self._table.parts(payer, cost), self._clock.now_ns() // DAY_NS
-        await self._database.write(lambda connection: budget_sql.charge(connection, parts, day))
+        await self._database.write(lambda connection: sql.charge(connection, parts, day))
 
     async def standing(self, account: Account) -> tuple[int, int]:
         """(held, spent) of one account, of today where it is one of a day; in its unit."""
         day = self._clock.now_ns() // DAY_NS
-        return await self._database.read(lambda connection: budget_sql.read_account(connection, account, day))
+        return await self._database.read(lambda connection: sql.read_account(connection, account, day))
 
     async def usage(self, tenant: str, *, agent: str | None = None, days: int = 1) -> list[Usage]:
         """What was held and spent, newest day first.
@@ -136,9 +136,7 @@ class Ledger:
             days: how many UTC days, today included.
         """
         first_day = self._clock.now_ns() // DAY_NS - days + 1
-        rows = await self._database.read(
-            lambda connection: budget_sql.read_accounts(connection, tenant, agent, first_day)
-        )
+        rows = await self._database.read(lambda connection: sql.read_accounts(connection, tenant, agent, first_day))
         return [Usage(name, owner, day, held, spent, self.limit(name)) for name, owner, day, held, spent in rows]
 
 

@@ -1,0 +1,1 @@
+"""What a person decides: requests, decisions, grants, and the calls that wait for them."""

@@ -1,0 +1,1 @@
+"""Money and tokens: reserved before a call, settled after it, from leased blocks."""
