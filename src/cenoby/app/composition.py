@@ -177,7 +177,6 @@ async def _parts(
     protections = await _protections(sandbox, dumps)
     pipeline = Pipeline(ports)
     policies = make_keeper(settings, ports.roles, host, ports.metrics, notes)
-    vault = await _vault(settings, clock, database, journal)
     supervisor = Supervisor(host, settings.supervision, clock, notes)
     watchdog = Watchdog(settings.supervision, host, supervisor, ports.metrics, clock, notes)
     parts = Parts(

@@ -10,19 +10,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 import string
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.envelope import DEFAULT_TENANT
 from cenoby.protection import events
 from cenoby.protection.secrets import Caller, Journalled, SecretInfo, SecretValue, VersionInfo
-from cenoby.protection.vault import sql
-from cenoby.protection.vault.cipher import Place, Sealed, seal, unseal
+from cenoby.protection.vault.backend import SecretBackend
 from cenoby.protection.vault.key_ring import KeyRing
-from cenoby.protection.vault.keys import KeySource, MasterKey, VaultError
+from cenoby.protection.vault.keys import KeySource
+from cenoby.protection.vault.own_backend import OwnBackend
 from cenoby.protection.vault.rule import SecretNotFound, SecretRefused, check_change, check_mad, check_new, check_read
 from cenoby.store.database import Database
-from cenoby.store.engine import Connection
 
 _ALPHABET = string.ascii_letters + string.digits
 
@@ -31,19 +30,13 @@ class Vault:
     """Secrets of a colony; `open` makes one.
 
     Args:
-        database: where ciphertexts and wrapped keys lie.
-        ring: the master key.
-        clock: dates versions.
+        backend: keeps the versions.
         record: journals accesses of the colony itself; callers of the other methods bring their own.
         stewards: roles that may replace and revoke any secret (and read no more than others).
     """
 
-    def __init__(
-        self, database: Database, ring: KeyRing, clock: Clock, record: Journalled, stewards: Collection[str]
-    ) -> None:
-        self._database = database
-        self._ring = ring
-        self._clock = clock
+    def __init__(self, backend: SecretBackend, record: Journalled, stewards: Collection[str] = ("operator",)) -> None:
+        self._backend = backend
         self._record = record
         self._stewards = stewards
         self._changing = asyncio.Lock()
@@ -58,12 +51,13 @@ class Vault:
         record: Journalled,
         stewards: Collection[str] = ("operator",),
     ) -> Vault:
-        """Open the vault with the master key that `source` keeps.
+        """The vault over the colony's own database, with the master key that `source` keeps.
 
         Raises:
             VaultError: the key is missing, wrong, exposed or unusable; the message says what to do.
         """
-        return cls(database, await KeyRing.open(database, source, clock, record), clock, record, stewards)
+        ring = await KeyRing.open(database, source, clock, record)
+        return cls(OwnBackend(database, lambda: ring, clock), record, stewards)
 
     async def set_secret(
         self,
@@ -86,7 +80,7 @@ class Vault:
             SecretRefused: `secret_invalid`, `secret_not_owner`.
         """
         async with self._changing:
-            secret = await self._database.read(lambda connection: sql.read_secret(connection, caller.tenant, name))
+            secret = await self._backend.read_secret(caller.tenant, name)
             if secret is not None:
                 await self._checked(lambda: check_change(caller, secret, self._stewards), secret.newest, record)
                 readers = secret.newest.readers if readers is None else readers
@@ -112,7 +106,7 @@ class Vault:
 
     async def list_secrets(self, caller: Caller, *, after: str = "", limit: int = 100) -> list[SecretInfo]:
         """The caller's tenant's secrets by name, without their values: those after the name `after`."""
-        return await self._database.read(lambda connection: sql.read_secrets(connection, caller.tenant, after, limit))
+        return await self._backend.read_secrets(caller.tenant, after, limit)
 
     async def list_versions(self, caller: Caller, name: str) -> list[VersionInfo]:
         """All versions of a secret, the newest first, without their values.
@@ -120,7 +114,7 @@ class Vault:
         Raises:
             SecretNotFound: `secret_unknown`.
         """
-        found = await self._database.read(lambda connection: sql.read_versions(connection, caller.tenant, name))
+        found = await self._backend.read_versions(caller.tenant, name)
         if not found:
             raise _unknown(name)
         return found
@@ -159,10 +153,7 @@ class Vault:
                 raise _version_unknown(name, version)
             await self._checked(lambda: check_change(caller, secret, self._stewards), secret.newest, record)
             await record(events.SecretRevoked(name=name, version=version))
-            now_ns = self._clock.now_ns()
-            return await self._database.write(
-                lambda connection: sql.revoke_versions(connection, caller.tenant, name, version, caller.agent, now_ns)
-            )
+            return await self._backend.revoke(caller.tenant, name, version, caller.agent)
 
     async def read_for_colony(self, name: str, tenant: str = DEFAULT_TENANT) -> str:
         """The newest version of a secret that the settings name, for the colony's own use.
@@ -193,7 +184,7 @@ class Vault:
         Raises:
             VaultError: `vault_key_fixed`, `vault_key_unusable`; `secret_damaged`, naming the secret to revoke first.
         """
-        return await self._ring.rotate(record)
+        return await self._backend.rotate_master_key(record)
 
     async def _add(
         self,
@@ -206,23 +197,11 @@ class Vault:
         record: Journalled,
     ) -> VersionInfo:
         check_new(name, value, readers)
+        self._backend.require_open()
         await record(kind(name=name, readers=readers, colony_only=colony_only))
-        now_ns = self._clock.now_ns()
-
-        def add(connection: Connection) -> VersionInfo:
-            info = VersionInfo(
-                name=name,
-                version=sql.newest_version(connection, caller.tenant, name) + 1,
-                readers=readers,
-                colony_only=colony_only,
-                created_by=caller.agent,
-                created_ns=now_ns,
-            )
-            sealed = seal(self._ring.present(connection), Place(caller.tenant, info), value)
-            sql.add_version(connection, caller.tenant, info, sealed)
-            return info
-
-        return await self._database.write(add, size=len(value) + 512)
+        return await self._backend.add_version(
+            caller.tenant, name, value, readers=readers, colony_only=colony_only, created_by=caller.agent
+        )
 
     async def _tell(
         self,
@@ -238,16 +217,16 @@ class Vault:
         info = await self._version(tenant, name, version)
         told = tenant if own else ""  # a caller's tenant is in the header of the record
         await self._checked(lambda: check(info), info, record, tenant=told, mad=mad)
+        self._backend.require_open()
         await record(events.SecretRead(name=name, version=info.version, tenant=told, mad=mad))
-        # Only now the ciphertext: a revocation that came between is obeyed.
-        keys = self._ring.keys()
-        found = await self._database.read(lambda connection: sql.read_sealed(connection, tenant, name, info.version))
-        if found is None:
+        # Only now the value: a revocation that came between is obeyed.
+        value = await self._backend.read_value(tenant, name, info.version)
+        if value is None:
             raise _revoked(info)
-        return SecretValue(name=name, version=info.version, value=_unsealed(keys, tenant, *found))
+        return SecretValue(name=name, version=info.version, value=value)
 
     async def _secret(self, tenant: str, name: str) -> SecretInfo:
-        found = await self._database.read(lambda connection: sql.read_secret(connection, tenant, name))
+        found = await self._backend.read_secret(tenant, name)
         if found is None:
             raise _unknown(name)
         return found
@@ -255,7 +234,7 @@ class Vault:
     async def _version(self, tenant: str, name: str, version: int | None) -> VersionInfo:
         info = (await self._secret(tenant, name)).newest
         if version is not None and version != info.version:
-            found = await self._database.read(lambda connection: sql.read_version(connection, tenant, name, version))
+            found = await self._backend.read_version(tenant, name, version)
             if found is None:
                 raise _version_unknown(name, version)
             info = found
@@ -273,17 +252,6 @@ class Vault:
                 events.SecretRefused(name=info.name, version=info.version, reason=refusal.code, tenant=tenant, mad=mad)
             )
             raise
-
-
-def _unsealed(keys: Mapping[str, MasterKey], tenant: str, info: VersionInfo, sealed: Sealed) -> str:
-    key = keys.get(sealed.key_id)
-    if key is None:
-        raise VaultError(
-            "secret_damaged",
-            f"Secret {info.name!r} is under master key {sealed.key_id}, which is not in force; it was changed or moved "
-            "in the database.",
-        )
-    return unseal(key, Place(tenant, info), sealed)
 
 
 def _unknown(name: str) -> SecretNotFound:
