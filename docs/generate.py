@@ -27,7 +27,8 @@ from cenoby.colony.mad import Mad
 from cenoby.colony.tool import Declaration, declared_methods
 from cenoby.kernel.errors import error_codes
 from cenoby.kernel.events import BusEvent, meaning_of, tag_of
-from cenoby.kernel.settings import HostPort, Settings
+from cenoby.kernel.settings import Settings
+from cenoby.kernel.settings_section import HostPort
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "cenoby"

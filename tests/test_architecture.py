@@ -71,3 +71,65 @@ def test_nothing_of_a_machine_or_a_registry_is_in_the_tree() -> None:
         if file.is_file() and file.suffix not in {".png", ".pdf"} and hosts.search(file.read_text(errors="replace")):
             found.append(name)
     assert found == []
+
+
+WAYS_OUT = {
+    "protection/egress.py": "the one guarded client",
+    "protection/egress_answer.py": "a part of it",
+    "protection/egress_policy.py": "a part of it: URLs are parsed by the library that sends them",
+    "protection/dialling.py": "a part of it: what opens its connections",
+    "models/client.py": "names an error of the guarded client's library, to tell what was never sent",
+    "bus/": "the broker that the settings name",
+    "store/postgres_connection.py": "the database that the settings name",
+    "telemetry/otlp.py": "the collector that the settings name, from a thread of its own, without a proxy",
+    "app/systemd.py": "a datagram to the service manager of this machine",
+    "sandbox/process.py": "a socket pair to a cell",
+    "cli/colony_client.py": "a command speaks to its own colony",
+    "cli/doctor.py": "a command looks whether a port is free",
+    "gateway/stdio_bridge.py": "a command speaks to its own colony",
+}
+"""Who may open connections, and why it is no hole: egress is guarded, or its place stands in the settings or here."""
+_CLIENTS = {
+    "aiohttp", "asyncpg", "ftplib", "httpcore", "httpcore2", "httpx", "httpx2", "imaplib", "nats", "poplib", "redis",
+    "requests", "smtplib", "socket", "socketserver", "ssl", "telnetlib", "urllib3", "websockets", "xmlrpc",
+}  # fmt: skip
+_CLIENT_MODULES = {"http.client", "urllib.request", "asyncio.streams"}
+_OPENERS = {"open_connection", "create_connection", "create_datagram_endpoint", "sock_connect"}
+
+
+def _opens_connections(file: Path) -> bool:
+    for node in ast.walk(ast.parse(file.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        if any(name.partition(".")[0] in _CLIENTS or name in _CLIENT_MODULES for name in names):
+            return True
+        if isinstance(node, ast.Attribute) and node.attr in _OPENERS:
+            return True
+    return False
+
+
+def test_everything_that_leaves_goes_through_the_guarded_client() -> None:
+    """No module opens connections by any library but those that are listed with their reason; none is listed idly.
+
+    `git` (evidence) is a command: `protection/evidence/git_remote.py` says how it is kept to its remote.
+    """
+    root = ROOT / "src" / "cenoby"
+    files = [str(file.relative_to(root)) for file in SOURCES if _opens_connections(file)]
+    found = {"bus/" if name.startswith("bus/") else name for name in files}
+    assert found == WAYS_OUT.keys()
+
+
+def test_every_request_says_on_whose_behalf_it_leaves() -> None:
+    """Each use of the guarded client passes `by`, so that rules about agents find them."""
+    silent = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for file in SOURCES
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("fetch", "stream")
+        and "egress" in ast.unparse(node.func.value)
+        and "by" not in [keyword.arg for keyword in node.keywords]
+    ]
+    assert silent == []

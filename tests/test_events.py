@@ -183,6 +183,9 @@ async def test_every_event_in_the_journal_is_declared(tmp_path: Path) -> None:
         "evidence_inconsistent",
         "evidence_published_again",
         "evidence_unpublished",
+        # These need a file of rules: tests/e2e/test_e2e_egress.py.
+        "egress_rules_loaded",
+        "egress_rules_rejected",
         # Nothing lowers an agent unless the settings say so.
         "autonomy_lowered",
         # These need several processes: tests/nodes.

@@ -12,6 +12,7 @@ from cenoby.kernel.errors import CenobyError
 from cenoby.kernel.settings import EgressSettings
 from cenoby.mads.colonies.link import Link
 from cenoby.protection.egress import EgressGuard
+from cenoby.protection.egress_rules.sender import COLONY
 
 
 async def answered(status: str, kind: str, body: str) -> dict[str, Any]:
@@ -34,7 +35,7 @@ async def answered(status: str, kind: str, body: str) -> dict[str, Any]:
     async with server, EgressGuard(EgressSettings(allow=[place])) as egress:
         try:
             link = Link("other", f"http://{place}/mcp", token, egress)
-            return await link.call("mads.talk_v1.post", {"text": "x"}, seconds=5, trace="")
+            return await link.call("mads.talk_v1.post", {"text": "x"}, seconds=5, trace="", by=COLONY)
         finally:
             assert len(asked) == 1
             assert b"authorization: bearer secret-token\r\n" in asked[0].lower()

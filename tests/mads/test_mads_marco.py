@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -17,10 +18,11 @@ from cenoby.kernel.settings import EgressSettings, SandboxSettings
 from cenoby.mads.marco.mad import SANDBOX_MODULES, Marco, PageUnreadable
 from cenoby.protection.egress import EgressGuard
 from cenoby.protection.egress_policy import EgressRefused
+from cenoby.protection.egress_rules.sender import Sender
 from cenoby.sandbox.cell import Sandbox
 from cenoby.sandbox.process import SandboxError
 
-CALL = cast(Call, None)
+CALL = cast(Call, SimpleNamespace(sender=Sender("ada", "default", ("developer",), "mads.marco.fetch")))
 
 PAGES: Mapping[str, tuple[str, str, bytes]] = {
     "/": (

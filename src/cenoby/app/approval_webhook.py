@@ -25,12 +25,14 @@ from cenoby.kernel.events import tag_of
 from cenoby.kernel.ids import new_id
 from cenoby.kernel.settings_approvals import ApprovalSettings
 from cenoby.protection.egress import EgressGuard
+from cenoby.protection.egress_rules.sender import Sender
 from cenoby.protection.redact import Redactor
 from cenoby.store.database import Database
 from cenoby.store.outbox import Item, Outbox
 
 _TRIES = 20
 """With the outbox's pauses, which double up to 30 s, that is about seven minutes; then it is a dead letter."""
+_APPROVALS = Sender(part="approvals")
 _SECONDS = 10.0
 _MOST_ANSWER = 64 * 1024
 
@@ -141,7 +143,7 @@ class ApprovalWebhook:
             "cenoby-signature": signature(key, timestamp, body),
         }
         answer = await self._egress.fetch(
-            "POST", self._settings.url, headers, body, timeout=_SECONDS, max_bytes=_MOST_ANSWER
+            "POST", self._settings.url, headers, body, by=_APPROVALS, timeout=_SECONDS, max_bytes=_MOST_ANSWER
         )
         if not 200 <= answer.status < 300:
             raise NotTaken(f"{self._settings.url} answered {answer.status}")

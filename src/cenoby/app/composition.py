@@ -19,6 +19,7 @@ from cenoby.access.flows.flows import Flows
 from cenoby.access.kills import Kills
 from cenoby.access.limits import RateLimits
 from cenoby.access.operator_file import ensure_operator
+from cenoby.access.policy.keeper import PolicyKeeper
 from cenoby.access.principals import Principal
 from cenoby.access.quota_shared import SharedLimits
 from cenoby.access.recheck import Recheck
@@ -36,6 +37,7 @@ from cenoby.app.policies import first_policies, make_keeper
 from cenoby.app.protection_words import sandbox_words
 from cenoby.app.rule_wiring import complete_rules, make_rules
 from cenoby.app.shipped_mads import Parts, mad_principal, make_mad
+from cenoby.app.way_out import way_out
 from cenoby.bus.connect import connect_bus, connect_work
 from cenoby.bus.memory import MemoryBus
 from cenoby.bus.work import Durability, WorkQueue
@@ -172,7 +174,7 @@ async def _parts(
         settings, clock, redactor, database, cache, journal, notes, host, recorder, limits, vault, ledger
     )
     await stack.enter_async_context(cache.kept())
-    egress = await stack.enter_async_context(EgressGuard(settings.egress, circuits=ports.breakers.of))
+    egress = await stack.enter_async_context(way_out(settings, clock, ports.breakers.of, ports.metrics, notes))
     ports.identities.foreign = foreign_tokens(settings, egress, clock, ports)
     protections = await _protections(sandbox, dumps)
     pipeline = Pipeline(ports)
@@ -193,7 +195,7 @@ async def _parts(
         vault=vault,
         egress=egress,
         sandbox=sandbox,
-        protections=lambda: {**protections, "policy": policies.words(), "autonomy": ports.autonomy.words()},
+        protections=partial(_in_force, protections, policies, ports, egress),
         policies=policies,
         node=node,
         started_ns=clock.now_ns(),
@@ -203,6 +205,11 @@ async def _parts(
     )
     await complete_rules(parts, notes)
     return replace(parts, network=await _network(parts, notes, end)) if crosses_processes(settings) else parts
+
+
+def _in_force(held: Mapping[str, str], policies: PolicyKeeper, ports: Ports, egress: EgressGuard) -> Mapping[str, str]:
+    words = {"policy": policies.words(), "autonomy": ports.autonomy.words(), "egress": egress.decisions.words()}
+    return {**held, **words}
 
 
 async def _network(parts: Parts, notes: EventNotes, end: Callable[[], None] | None) -> Network:

@@ -14,7 +14,7 @@ from cenoby.colony.invocation import Invocation
 from cenoby.dashboard.page import CAUSE, StatusPage
 from cenoby.gateway.app import MCP_PATH, Gateway, GatewayPorts
 from cenoby.gateway.server import serve
-from cenoby.kernel.settings import host_and_port
+from cenoby.kernel.settings_section import host_and_port
 
 
 @asynccontextmanager

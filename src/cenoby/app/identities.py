@@ -12,6 +12,7 @@ from cenoby.kernel.codec import CodecError
 from cenoby.kernel.settings import Settings
 from cenoby.kernel.settings_file import SettingsError
 from cenoby.protection.egress import EgressGuard
+from cenoby.protection.egress_rules.sender import Sender
 from cenoby.store.journal import Entry, Journal
 
 
@@ -52,6 +53,8 @@ async def declare_agents(settings: Settings, identities: Identities, journal: Jo
         await journal.append(Entry.event(event, tenant=agent.tenant))
 
 
+_OAUTH = Sender(part="oauth")
+_JSON = {"accept": "application/json"}
 _SECONDS = 5.0
 _LARGEST = 256 * 1024
 """Of what an issuer says of itself and its keys: seconds and bytes."""
@@ -73,7 +76,7 @@ def foreign_tokens(settings: Settings, egress: EgressGuard, clock: Clock, ports:
         raise SettingsError("settings_invalid", f"oauth.sign_in: there is no issuer {oauth.sign_in.issuer!r}.")
 
     async def fetch(url: str) -> bytes:
-        answer = await egress.fetch("GET", url, {"accept": "application/json"}, timeout=_SECONDS, max_bytes=_LARGEST)
+        answer = await egress.fetch("GET", url, _JSON, by=_OAUTH, timeout=_SECONDS, max_bytes=_LARGEST)
         if answer.status != 200:
             raise CodecError("message_invalid", f"{url} answers {answer.status}")
         return answer.body

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from cenoby.app.shipped_mads import Parts
 from cenoby.dashboard.provider import Provider
 from cenoby.kernel.codec import CodecError
+from cenoby.protection.egress_rules.sender import Sender
 
+_OAUTH = Sender(part="oauth")
 _SECONDS = 10.0
 _LARGEST = 256 * 1024
 """Of an answer of its token endpoint: seconds and bytes."""
@@ -21,7 +23,7 @@ def sign_in_provider(parts: Parts) -> Provider | None:
     name = settings.client_secret
 
     async def post(url: str, headers: Mapping[str, str], body: bytes) -> bytes:
-        answer = await parts.egress.fetch("POST", url, headers, body, timeout=_SECONDS, max_bytes=_LARGEST)
+        answer = await parts.egress.fetch("POST", url, headers, body, by=_OAUTH, timeout=_SECONDS, max_bytes=_LARGEST)
         if answer.status != 200:
             # What it says may hold the code; the status says enough.
             raise CodecError("message_invalid", f"The provider's token endpoint answers {answer.status}.")

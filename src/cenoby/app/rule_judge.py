@@ -13,6 +13,7 @@ from cenoby.kernel.settings_rules import JudgeSettings
 from cenoby.models.catalogue import Catalogue, Model, ModelRequest
 from cenoby.models.client import ModelClient
 from cenoby.models.price import NOTHING, Meter
+from cenoby.protection.egress_rules.sender import Sender
 from cenoby.protection.rules.judge import Opinion, Question, opinion_in, prompt_of
 from cenoby.telemetry.logs import get_logger
 
@@ -82,7 +83,7 @@ class ModelJudge:
         meter = Meter(NOTHING)
         deadline_ns = self._clock.now_ns() + round(self._settings.timeout * 1e9)
         try:
-            completion = await self._client.complete(request, meter, deadline_ns=deadline_ns)
+            completion = await self._client.complete(request, meter, deadline_ns=deadline_ns, by=Sender(part="judge"))
         finally:
             # However it ends, also when time is up: what may have been billed is spent.
             await asyncio.shield(self._ledger.settle(reservation, meter.charge.micro_usd))

@@ -31,6 +31,7 @@ from cenoby.kernel.envelope import DEFAULT_TENANT
 from cenoby.kernel.settings import Settings
 from cenoby.kernel.settings_file import SettingsError
 from cenoby.protection.egress import EgressGuard
+from cenoby.protection.egress_rules.sender import Sender
 from cenoby.protection.evidence.log import EvidenceLog
 from cenoby.protection.vault.vault import Vault
 from cenoby.sandbox.cell import Sandbox
@@ -201,6 +202,8 @@ def mad_principal(mad: str) -> Principal:
 
 def _grants(mad: str, parts: Parts) -> Grants:
     principal = mad_principal(mad)
+    # Its tools do not say for whom they fetch: it goes by the MAD's own name.
+    sender = Sender(principal.agent, principal.tenant, principal.roles, f"mads.{mad}")
 
     def files() -> Path:
         folder = parts.settings.data / "mads" / mad
@@ -211,7 +214,7 @@ def _grants(mad: str, parts: Parts) -> Grants:
         return await parts.vault.read_for_mad(mad, name)
 
     async def fetch(url: str) -> tuple[int, str, bytes]:
-        fetched = await parts.egress.fetch("GET", url)
+        fetched = await parts.egress.fetch("GET", url, by=sender)
         return fetched.status, fetched.headers.get("content-type", ""), fetched.body
 
     async def call_tool(tool: str, arguments: Mapping[str, Any]) -> Any:

@@ -17,7 +17,8 @@ from cenoby.cli.options import Config, Data, Json
 from cenoby.cli.output import print_json, print_table
 from cenoby.cli.settings_source import settings_for
 from cenoby.kernel.errors import CenobyError
-from cenoby.kernel.settings import Settings, host_and_port
+from cenoby.kernel.settings import Settings
+from cenoby.kernel.settings_section import host_and_port
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from cenoby.colony.tool import Tool
 from cenoby.kernel.errors import CenobyError
 from cenoby.kernel.events import Event, name_of, plain_event, read_event, tag_of
 from cenoby.kernel.ids import new_id
+from cenoby.protection.egress_rules.sender import Sender
 from cenoby.protection.redact import Redactor
 from cenoby.protection.streaming import RedactedStream
 from cenoby.store.journal import Entry, RecordRef
@@ -229,6 +230,12 @@ class Call:
     def invocation(self) -> str:
         """Id of this call."""
         return self._invocation.id
+
+    @property
+    def sender(self) -> Sender:
+        """On whose behalf, and by which tool, a request of this call leaves."""
+        caller = self._invocation.caller
+        return Sender(caller.agent, caller.tenant, caller.roles, self._invocation.target.name)
 
     @property
     def client(self) -> ClientChannel | None:

@@ -17,20 +17,13 @@ from cenoby.kernel.settings_approvals import ApprovalSettings
 from cenoby.kernel.settings_autonomy import AutonomySettings
 from cenoby.kernel.settings_budgets import BudgetSettings
 from cenoby.kernel.settings_dlp import DlpSettings
+from cenoby.kernel.settings_egress import EgressSettings
 from cenoby.kernel.settings_evidence import EvidenceSettings
 from cenoby.kernel.settings_flows import FlowSettings
 from cenoby.kernel.settings_identity import AgentSettings, Name, OAuthSettings, TokenSettings
 from cenoby.kernel.settings_policy import PolicySettings
 from cenoby.kernel.settings_rules import RuleSettings
-from cenoby.kernel.settings_section import Count, Seconds, Section
-
-HostPort = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+):\d{1,5}$")]
-
-
-def host_and_port(text: str) -> tuple[str, int]:
-    """The two parts of a `HostPort`; the brackets of an IPv6 address are left out."""
-    host, _, port = text.rpartition(":")
-    return host.strip("[]"), int(port)
+from cenoby.kernel.settings_section import Count, HostPort, Seconds, Section
 
 
 class GatewaySettings(Section):
@@ -179,21 +172,6 @@ class BusSecuritySettings(Section):
     """A file with an NKey seed, for NATS without JWT."""
     insecure: bool = False
     """Allow a bus that is not on this machine's loopback without authentication or without TLS."""
-
-
-class EgressSettings(Section):
-    """What may leave the machine."""
-
-    allow: list[HostPort] = []
-    """Inside addresses that may be reached all the same, as host:port."""
-    ports: list[Annotated[int, Field(ge=1, le=65535)]] = [80, 443]
-    """Ports outside that may be reached; `allow` adds others by name."""
-    timeout: Seconds = 20
-    """Seconds for one whole fetch, redirects included."""
-    max_bytes: Count = 8 * 1024 * 1024
-    """Largest answer, bytes after decompression."""
-    max_redirects: Annotated[int, Field(ge=0)] = 5
-    """Redirects followed, each checked again."""
 
 
 PersonalData = Literal["email", "card", "iban", "ssn", "national_id", "phone", "ip", "address"]

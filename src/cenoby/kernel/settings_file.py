@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -54,7 +54,10 @@ def load_settings(
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        raise SettingsError("settings_invalid", _explain(error, named)) from None
+        where = f"{named}: " if named else ""
+        raise SettingsError(
+            "settings_invalid", f"{where}{explained(error, Settings)}. `cenoby config schema` prints what is allowed."
+        ) from None
 
 
 def is_setting(variable: str) -> bool:
@@ -82,6 +85,9 @@ def _from_file(file: Path) -> dict[str, Any]:
         # Beside the file that names it, wherever the command is started.
         tree["mads"] = [_beside(file, entry) for entry in cast(list[Any], mads)]
     _policy_beside(file, tree.get("policy"))
+    egress = tree.get("egress")
+    if isinstance(egress, dict) and isinstance(rules := cast(dict[str, Any], egress).get("rules"), str):
+        cast(dict[str, Any], egress)["rules"] = str(file.absolute().parent / rules)
     for contract in _contracts(tree):
         if isinstance(contract.get("document"), str):
             contract["document"] = str(file.absolute().parent / contract["document"])
@@ -145,26 +151,25 @@ def _set(tree: dict[str, Any], path: list[str], value: Any) -> None:
     tree[path[-1]] = value
 
 
-def _explain(error: ValidationError, file: Path | None) -> str:
-    lines = [_explain_one(cast(Mapping[str, Any], item)) for item in error.errors(include_url=False)]
-    where = f"{file}: " if file else ""
-    return where + "; ".join(lines) + ". `cenoby config schema` prints what is allowed."
+def explained(error: ValidationError, model: type[BaseModel]) -> str:
+    """What is wrong, in one line for a person: each place, and for an unknown key of `model` the likely one."""
+    return "; ".join(_explain_one(cast(Mapping[str, Any], item), model) for item in error.errors(include_url=False))
 
 
-def _explain_one(item: Mapping[str, Any]) -> str:
+def _explain_one(item: Mapping[str, Any], model: type[BaseModel]) -> str:
     location = [str(part) for part in item["loc"]]
     place = ".".join(location)
     if item["type"] != "extra_forbidden":
         return f"{place}: {item['msg']} (got {json.dumps(item['input'], default=str)[:80]})"
-    near = difflib.get_close_matches(location[-1], _keys_at(location[:-1]), n=1)
+    near = difflib.get_close_matches(location[-1], _keys_at(location[:-1], model), n=1)
     return f"unknown key {place}" + (f", did you mean {near[0]}?" if near else "")
 
 
-def _keys_at(path: list[str]) -> list[str]:
-    model: type[BaseModel] = Settings
+def _keys_at(path: list[str], model: type[BaseModel]) -> list[str]:
     for part in path:
         field = model.model_fields.get(part)
-        inner = field.annotation if field else None
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            model = inner
+        # Itself, or what a list or a mapping of them holds.
+        for inner in (field.annotation, *get_args(field.annotation)) if field else ():
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                model = inner
     return list(model.model_fields)

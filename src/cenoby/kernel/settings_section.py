@@ -8,6 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
+HostPort = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+):\d{1,5}$")]
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """The two parts of a `HostPort`; the brackets of an IPv6 address are left out."""
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 class Section(BaseModel):

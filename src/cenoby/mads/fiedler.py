@@ -204,7 +204,9 @@ class Fiedler(Mad):
         meter = Meter(NOTHING)
         deadline_ns = call.deadline_ns - _MARGIN_NS
         try:
-            answer = await self._client.complete(request, meter, deadline_ns=deadline_ns, on_delta=on_delta)
+            answer = await self._client.complete(
+                request, meter, deadline_ns=deadline_ns, on_delta=on_delta, by=call.sender
+            )
         finally:
             # However the call ends: what it cost, or may have cost, is spent.
             charge = meter.charge

@@ -22,7 +22,11 @@ from cenoby.models.sse import EventTooLong, event_data
 from cenoby.models.token_counts import TokenCounter
 from cenoby.models.wire import Dialect, Reading, error_of, other_dialect, request_body
 from cenoby.protection.circuits import Circuits, unbroken
-from cenoby.protection.egress import Answer, EgressFailed, EgressGuard, EgressRefused
+from cenoby.protection.egress import EgressGuard
+from cenoby.protection.egress_answer import Answer, EgressFailed
+from cenoby.protection.egress_policy import EgressRefused
+from cenoby.protection.egress_rules.errors import EgressSpent
+from cenoby.protection.egress_rules.sender import COLONY, Sender
 
 SecretReader = Callable[[str], Awaitable[str]]
 """The value of a secret by its name, read at the moment it is used and kept nowhere."""
@@ -62,6 +66,7 @@ class _Attempt:
     dialect: Dialect
     on_delta: Delta | None
     seconds: float
+    by: Sender
 
 
 class ModelClient:
@@ -102,7 +107,13 @@ class ModelClient:
         self._dialects: dict[str, Dialect] = {}
 
     async def complete(
-        self, request: ModelRequest, meter: Meter, *, deadline_ns: int, on_delta: Delta | None = None
+        self,
+        request: ModelRequest,
+        meter: Meter,
+        *,
+        deadline_ns: int,
+        on_delta: Delta | None = None,
+        by: Sender = COLONY,
     ) -> Completion:
         """The model's answer.
 
@@ -111,12 +122,13 @@ class ModelClient:
             meter: holds at every moment what the call has cost so far, at most; read it however the call ends.
             deadline_ns: Unix nanoseconds after which nobody waits; the model's own timeout may come first.
             on_delta: asks for a streamed answer and takes its pieces.
+            by: on whose behalf.
 
         Raises:
             ModelInputError: the provider does not accept the request.
             ModelUnavailable: no answer now.
             ModelFault: the provider's address, key or answers are not what they should be.
-            EgressRefused: the provider's address may not be reached.
+            EgressRefused, EgressSpent: the provider may not be reached, or not now.
             Unavailable: circuit_open, circuit_held_open: the endpoint is left alone.
             CenobyError: what the secret reader raises.
         """
@@ -125,7 +137,7 @@ class ModelClient:
         attempts = 0
         while True:
             dialect = self._dialects.get(model.name, Dialect())
-            attempt = _Attempt(request, await self._key(model), dialect, on_delta, self._left(ends_ns, model))
+            attempt = _Attempt(request, await self._key(model), dialect, on_delta, self._left(ends_ns, model), by)
             result = await self._send(attempt, meter)
             if isinstance(result, Reading):
                 return self._completion(request, result, meter)
@@ -177,6 +189,7 @@ class ModelClient:
                 f"{request.model.url}/chat/completions",
                 _headers(attempt),
                 body,
+                by=attempt.by,
                 circuit=circuit,
                 patience=_FAIR_SHARE * request.model.timeout,
                 timeout=attempt.seconds,
@@ -188,6 +201,9 @@ class ModelClient:
         except EgressRefused as error:
             if error.code != "egress_too_large":
                 meter.charge = NOTHING
+            raise
+        except EgressSpent:
+            meter.charge = NOTHING
             raise
         except EgressFailed as error:
             if _never_sent(error):
@@ -212,7 +228,7 @@ class ModelClient:
         return refusal
 
     async def _name_offers(self, attempt: _Attempt, refusal: Refusal) -> None:
-        offers = await near_offers(self._egress, attempt.request.model, _headers(attempt), attempt.seconds)
+        offers = await near_offers(self._egress, attempt.request.model, _headers(attempt), attempt.seconds, attempt.by)
         if offers:
             message = f"{refusal.error.message} The provider offers: {', '.join(offers)}."
             refusal.error = ModelFault("model_gone", message, details={"offered": offers})

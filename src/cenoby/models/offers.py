@@ -7,14 +7,20 @@ from typing import Any, cast
 
 from cenoby.kernel.codec import CodecError, from_json
 from cenoby.models.catalogue import Model
-from cenoby.protection.egress import EgressFailed, EgressGuard, EgressRefused
+from cenoby.protection.egress import EgressGuard
+from cenoby.protection.egress_answer import EgressFailed
+from cenoby.protection.egress_policy import EgressRefused
+from cenoby.protection.egress_rules.errors import EgressSpent
+from cenoby.protection.egress_rules.sender import Sender
 
 _SECONDS = 5.0
 _LONGEST_LIST = 4 * 1024 * 1024
 _SHOWN = 5
 
 
-async def near_offers(egress: EgressGuard, model: Model, headers: dict[str, str], seconds: float) -> list[str]:
+async def near_offers(
+    egress: EgressGuard, model: Model, headers: dict[str, str], seconds: float, by: Sender
+) -> list[str]:
     """Names that the provider lists (`GET /models`) and that resemble the model's, the nearest first.
 
     A courtesy to whoever reads the error: where there is no list, it is empty.
@@ -24,13 +30,14 @@ async def near_offers(egress: EgressGuard, model: Model, headers: dict[str, str]
         model: what was asked for in vain.
         headers: those of the vain request.
         seconds: what is left of the call.
+        by: on whose behalf.
     """
     try:
         answer = await egress.fetch(
-            "GET", f"{model.url}/models", headers, timeout=min(seconds, _SECONDS), max_bytes=_LONGEST_LIST
+            "GET", f"{model.url}/models", headers, by=by, timeout=min(seconds, _SECONDS), max_bytes=_LONGEST_LIST
         )
         names = offered_names(from_json(answer.body))
-    except (EgressRefused, EgressFailed, CodecError):
+    except (EgressRefused, EgressSpent, EgressFailed, CodecError):
         return []
     return difflib.get_close_matches(model.provider_name, names, n=_SHOWN, cutoff=0.4)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import httpx2
 
 from cenoby.kernel.errors import Refused
-from cenoby.kernel.settings import EgressSettings, host_and_port
+from cenoby.kernel.settings_egress import EgressSettings
+from cenoby.kernel.settings_section import host_and_port
 from cenoby.protection.addresses import Address, first_inside, is_metadata, looks_numeric, parse_address
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -23,6 +24,8 @@ class EgressRefused(Refused):
         "egress_url": "The URL is not one that can be fetched: http(s)://host/path without a user name.",
         "egress_address": "The address lies inside the machine or its network; `egress.allow` names exceptions.",
         "egress_port": "The port is not among `egress.ports`; `egress.allow` names exceptions as host:port.",
+        "egress_rule": "A rule of `egress.rules`, or `egress.default`, does not let the request out; it is named.",
+        "egress_query": "The URL's query is longer than `egress.longest_query` or a rule allows: it carries data out.",
         "egress_redirects": "Too many redirects, or one that cannot be followed safely.",
         "egress_too_large": "The answer is larger, decompressed, than `egress.max_bytes`.",
     }
@@ -37,8 +40,12 @@ class Target:
     port: int
 
     @property
+    def scheme(self) -> str:
+        return self.url.scheme
+
+    @property
     def origin(self) -> tuple[str, str, int]:
-        return self.url.scheme, self.host, self.port
+        return self.scheme, self.host, self.port
 
     @property
     def place(self) -> str:
@@ -100,6 +107,22 @@ class EgressPolicy:
             "egress_address",
             f"{shown} lies inside ({why}); an operator can add {exception} where that is intended.",
         )
+
+
+def spelled_host(text: str) -> str:
+    """A host as `Target` spells it: IDNA, lower case, addresses in their canonical notation without brackets.
+
+    Raises:
+        ValueError: it is neither a name nor an address.
+    """
+    try:
+        url = httpx2.URL(f"http://[{text}]/" if ":" in text and not text.startswith("[") else f"http://{text}/")
+    except httpx2.InvalidURL as error:
+        raise ValueError(str(error)) from None
+    host = _normal_host(url.raw_host.decode("ascii"))
+    if url.port is not None or (parse_address(host) is None and _HOST_NAME.fullmatch(host) is None):
+        raise ValueError(f"{text!r} is no host")
+    return host
 
 
 def _parse(text: str) -> Target:

@@ -9,6 +9,7 @@ from cenoby.kernel.errors import CenobyError
 from cenoby.kernel.mcp_request import request_body, request_headers, result_in, tool_error
 from cenoby.mads.colonies.errors import ForeignFault, ForeignRefused, ForeignUnavailable
 from cenoby.protection.egress import EgressGuard
+from cenoby.protection.egress_rules.sender import Sender
 from cenoby.protection.sanitise import InputRefused, sanitise
 
 _METHOD = "tools/call"
@@ -32,7 +33,9 @@ class Link:
         self._token = token
         self._egress = egress
 
-    async def call(self, tool: str, arguments: dict[str, Any], *, seconds: float, trace: str) -> dict[str, Any]:
+    async def call(
+        self, tool: str, arguments: dict[str, Any], *, seconds: float, trace: str, by: Sender
+    ) -> dict[str, Any]:
         """The result of a tool, in MCP's form, without characters that hide something.
 
         Args:
@@ -40,6 +43,7 @@ class Link:
             arguments: plain JSON types.
             seconds: time for everything.
             trace: W3C trace parent, which its journal keeps as the cause.
+            by: on whose behalf.
 
         Raises:
             ForeignRefused, ForeignUnavailable, ForeignFault: what the colony says.
@@ -51,7 +55,8 @@ class Link:
         headers = request_headers(_METHOD, params, (await self._token()).strip())
         body = request_body(_METHOD, params, client="cenoby", trace=trace)
         # Not followed where it is redirected: the token and the arguments are for this address alone.
-        async with self._egress.stream("POST", self._url, headers, body, timeout=seconds, max_bytes=_LARGEST) as answer:
+        way = self._egress.stream("POST", self._url, headers, body, by=by, timeout=seconds, max_bytes=_LARGEST)
+        async with way as answer:
             status, kind, data = answer.status, answer.headers.get("content-type", ""), await answer.read()
         try:
             result = result_in(status, kind, data)

@@ -98,7 +98,7 @@ def _tool(name: str, mad: str, told: ApiTool, action: str, run: Any, price: int 
 
 
 async def _call(link: Link, there: str, told: ApiTool, call: Call, /, **arguments: Any) -> dict[str, Any] | ToolContent:
-    result = await link.call(there, arguments, seconds=told.timeout, trace=_trace(call))
+    result = await link.call(there, arguments, seconds=told.timeout, trace=_trace(call), by=call.sender)
     if told.output is None:
         return ToolContent(result.get("content", []))
     value: Any = result.get("structuredContent")

@@ -14,7 +14,9 @@ from cenoby.colony.mad import Mad
 from cenoby.colony.tool import tool
 from cenoby.kernel.errors import InvalidInput
 from cenoby.mads.marco.parsed import Reading
-from cenoby.protection.egress import EgressGuard, Fetched
+from cenoby.protection.egress import EgressGuard
+from cenoby.protection.egress_answer import Fetched
+from cenoby.protection.egress_rules.sender import Sender
 from cenoby.sandbox.cell import Sandbox
 
 SANDBOX_MODULES = ("cenoby.mads.marco.pages", "cenoby.mads.marco.documents")
@@ -109,8 +111,7 @@ class Marco(Mad):
 
         Addresses inside the machine or its network are refused.
         """
-        del call
-        fetched, reading = await self._open(url, start, max_chars, max_links)
+        fetched, reading = await self._open(call.sender, url, start, max_chars, max_links)
         end = start + len(reading.text)
         return Page(
             url=fetched.url,
@@ -128,13 +129,12 @@ class Marco(Mad):
     @tool(action="web:fetch", effect="outside", idempotent=True, title="List a page's links", timeout=60)
     async def links(self, call: Call, url: Url, max_links: MaxLinks = 1000) -> Links:
         """Fetch a web page or PDF document and return its links alone, absolute, each address once."""
-        del call
-        fetched, reading = await self._open(url, 0, 1, max_links)
+        fetched, reading = await self._open(call.sender, url, 0, 1, max_links)
         links = [Link(text, target) for text, target in reading.links]
         return Links(url=fetched.url, status=fetched.status, title=reading.title, links=links)
 
-    async def _open(self, url: str, start: int, max_chars: int, max_links: int) -> tuple[Fetched, Reading]:
-        fetched = await self._egress.fetch("GET", url, {"Accept": _ACCEPT})
+    async def _open(self, by: Sender, url: str, start: int, max_chars: int, max_links: int) -> tuple[Fetched, Reading]:
+        fetched = await self._egress.fetch("GET", url, {"Accept": _ACCEPT}, by=by)
         kind, charset = _content_type(fetched.headers)
         limits = {"start": start, "max_chars": max_chars, "max_links": max_links}
         if kind == "application/pdf" or fetched.body.startswith(b"%PDF-"):

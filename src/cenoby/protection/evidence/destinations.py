@@ -10,7 +10,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from cenoby.kernel.settings_evidence import PublishedToSettings
-from cenoby.protection.egress import EgressGuard, Fetched
+from cenoby.protection.egress import EgressGuard
+from cenoby.protection.egress_answer import Fetched
+from cenoby.protection.egress_rules.sender import Sender
 from cenoby.protection.evidence.errors import EvidenceFailed
 from cenoby.protection.evidence.git_remote import GitRemote
 from cenoby.protection.evidence.notes import Checkpoint, NoteKey, cosignatures_in
@@ -19,6 +21,7 @@ from cenoby.store.private_file import sync_directory
 
 ReadSecret = Callable[[str], Awaitable[str]]
 _MOST_BYTES = 64 * 1024
+_EVIDENCE = Sender(part="evidence")
 _SIZE_TYPE = "text/x.tlog.size"
 
 
@@ -75,7 +78,7 @@ class PublishedUrl:
 
     async def held(self) -> str | None:
         """As in `Destination`."""
-        answer = await self._egress.fetch("GET", self._url, await self._headers(), max_bytes=_MOST_BYTES)
+        answer = await self._egress.fetch("GET", self._url, await self._headers(), by=_EVIDENCE, max_bytes=_MOST_BYTES)
         if answer.status in (404, 410):
             return None
         if answer.status in (401, 403):
@@ -87,7 +90,9 @@ class PublishedUrl:
     async def put(self, checkpoint: Checkpoint, before: int, prove: Prove) -> list[str]:
         """As in `Destination`."""
         headers = {"content-type": "text/plain; charset=utf-8", **await self._headers()}
-        answer = await self._egress.fetch("PUT", self._url, headers, checkpoint.note.encode(), max_bytes=_MOST_BYTES)
+        answer = await self._egress.fetch(
+            "PUT", self._url, headers, checkpoint.note.encode(), by=_EVIDENCE, max_bytes=_MOST_BYTES
+        )
         if answer.status not in (200, 201, 202, 204):
             raise _unpublished(self.name, f"{self._url} answers PUT with {answer.status}")
         return []
@@ -143,7 +148,7 @@ class WitnessClient:
     async def _ask(self, checkpoint: Checkpoint, old: int, prove: Prove) -> Fetched:
         hashes = [base64.b64encode(one).decode() for one in await prove(old)]
         body = "\n".join([f"old {old}", *hashes, "", checkpoint.note])
-        return await self._egress.fetch("POST", self._url, None, body.encode(), max_bytes=_MOST_BYTES)
+        return await self._egress.fetch("POST", self._url, None, body.encode(), by=_EVIDENCE, max_bytes=_MOST_BYTES)
 
     def _size_in(self, answer: Fetched) -> int:
         text = answer.body.decode("ascii", "replace").strip()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import SplitResult, urlsplit
 
-from cenoby.kernel.settings import EgressSettings, host_and_port
+from cenoby.kernel.settings_egress import EgressSettings
+from cenoby.kernel.settings_section import host_and_port
 from cenoby.protection.addresses import looks_numeric, parse_address, why_inside
 from cenoby.protection.rules.arguments import word_set
 from cenoby.protection.rules.findings import Level, Raw
