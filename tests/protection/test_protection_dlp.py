@@ -137,6 +137,16 @@ def test_a_wrong_last_character_fails_the_check(check: object, valid: str) -> No
         ('{"api_key": "Zf3D0LXCM3EIMbgJpUNnkRtOfOueHznB"}', "secret"),
         ("my password is Tr0ub4dor&3", "password"),
         ("client_secret: 6da89121079f83b2eb6acccf8219ea98", "secret"),
+        ("<consumerKey>6da89121079f83b2eb6acccf8219ea98</consumerKey>", "secret"),
+        ("deepgram = 12e217f37eb173f0c8f1b7309f4207c7dca20186", "service_key"),
+        ("MY_DATADOG: 6da89121079f83b2eb6acccf8219ea98", "service_key"),
+        ("run --password VMware1! now", "password"),
+        ("curl -u ada:5uC5Y4Mcvdl5 x", "password"),
+        ("https://2yryChg4CDmo6lyRtjCEpOQuHegzKAF@example.org/", "url_password"),
+        (
+            "$6$qoE2letU$wWPRl.PVczjzeMVgjiA8LLy2nOyZbf7Amj3qLIL978o18gbMySdKZ7uepq9tmMQXxyTIrS12Pln.2Q/6Xscao0",
+            "password_hash",
+        ),
     ],
 )
 def test_what_a_name_says_is_a_secret_goes(text: str, kind: str) -> None:
@@ -153,11 +163,33 @@ def test_what_a_name_says_is_a_secret_goes(text: str, kind: str) -> None:
         "api_key: ${API_KEY}",
         "session opened at 2026-07-28T12:00:00Z", "cookie: accepted", "PASSWORD_HASHERS = list",
         "token count: 1234567890123",
+        "deepgram_request_id: 12e217f37eb173f0c8f1b7309f4207c7dca20186",
+        "heroku slug commit 12e217f37eb173f0c8f1b7309f4207c7",
+        "the cohere model: command-r-plus-words", "s.someMethodNameWithTwentyFo(",
     ],
 )  # fmt: skip
 def test_what_only_sounds_like_a_secret_stays(text: str) -> None:
     """Prose, code, placeholders, page tokens and row keys are no secrets."""
     assert find(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("Call me on: 9597308432", ["9597308432"]),
+        ("Tel: 263-993-2606x26129, then", ["263-993-2606x26129"]),
+        ("Phone:\n467 3395\n", ["467 3395"]),
+        ("(579)888-3058 fax\n+46 (0)8 928 571 38 mobile", ["(579)888-3058", "+46 (0)8 928 571 38"]),
+        ("Desk: +1-903-140-4508x769", ["+1-903-140-4508x769"]),
+        ("I left my phone there. Order 9597308432 came", []),
+        ("call 9597308432", []),
+        ("text " + "word " * 30 + "9597308432", []),
+        ("2026-07-28 mobile", []),
+    ],
+)
+def test_phones_stand_beside_a_word_for_them(text: str, numbers: list[str]) -> None:
+    """A word before or after announces a number, with its extension; digits alone, and dates, are none."""
+    assert [text[hit.start : hit.end] for hit in find(text) if hit.kind == "phone"] == numbers
 
 
 def written(secret: str, way: str) -> str:

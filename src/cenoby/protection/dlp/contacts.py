@@ -34,33 +34,41 @@ def _emails(data: bytes) -> Iterator[Found]:
             end = match.end()
 
 
+_EXTENSION = rb"(?: ?(?:x|ext\.?) ?[0-9]{1,6})?"
 _ABROAD = rb"\+[1-9](?:[ ./\xb7-]{0,2}(?:[0-9]|\([0-9]{1,4}\))){5,15}"
-_PHONE_ABROAD = re.compile(rb"(?<![\w+.])" + _ABROAD + rb"(?![0-9A-Za-z_]|[.:][0-9])")
+_PHONE_ABROAD = re.compile(rb"(?<![\w+.])" + _ABROAD + _EXTENSION + rb"(?![0-9A-Za-z_]|[.:][0-9])")
 # Country codes in use (ITU-T E.164, annex to Operational Bulletin 1114), with the lengths that can follow.
 _DIALLED = re.compile(
     rb"1[2-9][0-9]{2}[2-9][0-9]{6}|7[3-9][0-9]{9}"
     rb"|(?:2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58])[0-9]{6,13}"
     rb"|(?:2[1-69]|3[578]|42|5[09]|6[789]|8[0578]|9[679])[0-9]{6,13}"
 )
-_US = rb"\([2-9][0-9]{2}\) ?[2-9][0-9]{2}[- .][0-9]{4}"
-_PHONE_US = re.compile(_US + rb"(?![0-9A-Za-z_])")
+_US = rb"\([2-9][0-9]{2}\)[ -]?[2-9][0-9]{2}[- .][0-9]{4}"
+_PHONE_US = re.compile(_US + _EXTENSION + rb"(?![0-9A-Za-z_])")
 _PHONE_LOCAL = re.compile(
     rb"\(?(?![0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])|[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?!\.?[0-9]))"
-    rb"[0-9](?:[ ()./-]{0,2}[0-9]){6,13}(?![0-9A-Za-z_:]|[.-][0-9])"
+    rb"[0-9](?:[ ()./-]{0,2}[0-9]){6,13}" + _EXTENSION + rb"(?![0-9A-Za-z_:]|[.-][0-9])"
 )
 _WORDS = (
     rb"(?:\b|_)(?:telephone|telefon|cellphone|phone|mobile|handy|fax|whatsapp|sms|hotline|tel|cell|call|dial|reach|text"
-    rb"|contact|ring)"
+    rb"|contact|ring|desk|answering at|messages? to)"
 )
-_PHONE_WORDS = expression(rb"(?i)" + _WORDS + rb"[^0-9\n(]{0,40}\(?[0-9]")
-_GAP = re.compile(rb"(?i)" + _WORDS + rb"s?(?![A-Za-z])[^0-9\n(]{0,40}+")
-_SENTENCE_END = re.compile(rb"[a-z]{4}[.!?] ")
-_VAGUE = re.compile(rb"(?i)_?call|dial|reach|text|contact|ring")
+_TO_NUMBER = rb"(?:[^0-9\n(]{0,40}|: ?\n ?)"
+_PHONE_WORDS = expression(rb"(?i)" + _WORDS + rb"s?" + _TO_NUMBER + rb"\(?[0-9]")
+_GAP = re.compile(rb"(?i)" + _WORDS + rb"s?(?![A-Za-z])(?:: ?\n ?|[^0-9\n(]{0,40}+)")
+_SENTENCE_END = re.compile(rb"[a-z]{4}[.!?] |[a-z]{2}[.!?] +[A-Za-z]")
+_VAGUE = re.compile(rb"(?i)_?(?:call|dial|reach|text|contact|ring|desk|answering|message)")
+# As signatures have it: the number, and then what it is, at the end of the line or before a comma.
+_NAMED_AFTER = rb"[0-9](?:[ ()./-]{0,2}[0-9]){6,13}[ -]{1,2}(?i:office|fax|mobile|cell|home|phone)(?:[\n,;\\]|$)"
+_PHONE_NAMED_AFTER = expression(_NAMED_AFTER)
+_DATE = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])")
+_NAME_AFTER = re.compile(rb"[ -]{1,2}[A-Za-z]+[\n,;\\]?\Z")
 
 
 def _phones(data: bytes) -> Iterator[Found]:
     """Phone numbers: with + and a country code, as (212) 555-0123, or after a word that announces one."""
     found = [match.span() for match in _PHONE_ABROAD.finditer(data) if _DIALLED.fullmatch(_digits(match[0]))]
+    found += _phones_named_after(data)
     found += [match.span() for match in _PHONE_US.finditer(data)]
     found += _announced_phones(data)
     end = 0
@@ -76,13 +84,23 @@ def _announced_phones(data: bytes) -> Iterator[tuple[int, int]]:
         gap = _GAP.match(data, word.start())
         number = _PHONE_LOCAL.match(data, gap.end()) if gap and not _SENTENCE_END.search(gap[0]) else None
         # "call 12345678" may be anything; "call 555-123-4567" is not.
-        if number and not (_VAGUE.match(data, word.start()) and number[0].isdigit()):
-            yield number.span()
+        vague = gap and _VAGUE.match(data, word.start()) and b":" not in gap[0][-3:]
+        if number and not (vague and number[0].isdigit()):
+            yield number.start() - (data[number.start() - 1 : number.start()] == b"+"), number.end()
         position = number.end() if number else word.start() + 2
 
 
+def _phones_named_after(data: bytes) -> Iterator[tuple[int, int]]:
+    for match in _PHONE_NAMED_AFTER.finditer(data):
+        # Before its first digit there may be the sign of a country or a bracket.
+        start = match.start() - (data[match.start() - 1 : match.start()] in (b"+", b"("))
+        if not data[start - 1 : start].isalnum() and not _DATE.match(data, match.start()):
+            named = _NAME_AFTER.search(match.group())
+            yield start, match.end() - (len(named[0]) if named else 0)
+
+
 def _digits(shown: bytes) -> bytes:
-    return re.sub(rb"[^0-9]", b"", shown).removeprefix(b"00")
+    return re.sub(rb"[^0-9]", b"", re.split(rb"[xe]", shown)[0]).removeprefix(b"00")
 
 
 _IPV4 = rb"(?:[0-9]{1,3}\.){3}[0-9]{1,3}"
@@ -123,7 +141,9 @@ PHONES = Detector(
     "personal",
     rb"(?i:"
     + _WORDS
-    + rb")s?(?:[^A-Za-z0-9\n(][^0-9\n(]{0,39})?\(?[0-9](?:[ ()./-]{0,2}[0-9]){6}|"
+    + rb")s?(?:[^A-Za-z0-9\n(][^0-9\n(]*|: ?\n ?)?\(?[0-9](?:[ ()./-]{0,2}[0-9]){6}|"
+    + _NAMED_AFTER
+    + rb"|"
     + _US
     + rb"|"
     + _ABROAD,

@@ -10,6 +10,8 @@ from typing import Any
 
 from cenoby.protection.dlp.automaton import expression
 from cenoby.protection.dlp.detector import Detector, Found
+from cenoby.protection.dlp.formed_tokens import FORMED_TOKENS
+from cenoby.protection.dlp.service_keys import service_keys
 
 _PEM = rb"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
 _PEM_BEGIN = expression(_PEM)
@@ -39,9 +41,8 @@ def _jwts(data: bytes) -> Iterator[Found]:
 _SECRET_BYTE = rb"[A-Za-z0-9._~+/=-]"
 _BEARER = rb"(?i:bearer)[ \t]{1,8}" + _SECRET_BYTE + rb"{20,}"
 _AUTHORIZATION = (
-    rb"""(?i:authorization)["']?[ \t]{0,4}[:=][ \t]{0,4}["']?(?i:bearer|basic|token|apikey)[ \t]{1,4}"""
-    + _SECRET_BYTE
-    + rb"{8,}"
+    rb"""(?i:authorization)["'\]]{0,2}[ \t]{0,4}[:=][ \t]{0,4}["']?"""
+    rb"(?i:bearer|basic|token|apikey|api-key|key|bot|ssws|deepl-auth-key)[ \t]{1,4}" + _SECRET_BYTE + rb"{8,}"
 )
 _BEARER_LOOK, _AUTHORIZATION_LOOK = expression(_BEARER), expression(_AUTHORIZATION)
 _HAS_DIGIT = re.compile(rb"[0-9]")
@@ -81,24 +82,44 @@ def _url_passwords(data: bytes) -> Iterator[Found]:
         position = match.end() if match else place.end()
 
 
+# A token that stands in a URL where a name would, and what `curl -u name:password` is given.
+_URL_TOKEN = rb"://[A-Za-z0-9_-]{16,}:?@"
+_USER_OPTION = rb"""[ \t](?:-u|--user)[ \t=]{1,2}["']?[^\s:"'=]{1,64}:[^\s"':$]{8,}"""
+_URL_TOKEN_LOOK, _USER_OPTION_LOOK = expression(_URL_TOKEN), expression(_USER_OPTION)
+
+
+def _user_passwords(data: bytes) -> Iterator[Found]:
+    for match in _URL_TOKEN_LOOK.finditer(data):
+        value = match.group()[3:].rstrip(b":@")
+        if is_random(value):
+            yield match.start() + 3, match.start() + 3 + len(value), "url_password"
+    for match in _USER_OPTION_LOOK.finditer(data):
+        value = match.group().rpartition(b":")[2]
+        if not _PLACEHOLDER.match(value) and not _WORDS.fullmatch(value):
+            yield match.end() - len(value), match.end(), "password"
+
+
 _PASSWORD_WORDS = rb"pass(?:word|wd|phrase|code)?|pwd|psw"
 _SECRET_WORDS = (
     rb"secret|api[_.\- ]?key|token|credentials?|session(?:_?id)?|cookie|webhook|(?:\b|[_.-])(?:auth|sess|sid|sig)"
-    rb"|(?:access|account|auth|client|encryption|license|master|private|secret|service|shared|signing|storage|subscription)"
-    rb"[_.\- ]?key|[_.\-]key"
+    rb"|(?:access|account|admin|app|application|auth|client|consumer|decryption|encryption|integration|license|master|private"
+    rb"|sdk|secret|server|service|shared|signing|storage|subscription|validation|write)"
+    rb"[_.\- ]?key|[_.\-]key|[a-z0-9] key|[_.\-](?:pat|dsn|login)\b"
 )
 _NAME = rb"(?i:" + _PASSWORD_WORDS + rb"|" + _SECRET_WORDS + rb")[\w.\-]{0,24}"
-_ASSIGNS = rb"""["'`\]\\]{0,4}[ \t]{0,4}(?::=|=>|={1,3}|:)[ \t]{0,4}[\\"'`]{0,4}"""
+_ASSIGNS = rb"""(?:["'`\]\\]{0,4}[ \t]{0,16}(?::=|=>|={1,3}|:)[ \t]{0,16}[\\"'`]{0,4}|>)"""
 _VALUE = rb"""[^\s"'`,;<>(){}\[\]&|\\\x00]"""
 _IS = rb"[ \t]{1,2}is:?[ \t]{1,2}"
-_LEAST, _LEAST_AFTER_BLANK = 6, 24  # only a long value can do without a sign between
+_LEAST, _LEAST_AFTER_BLANK = 6, 20  # only a long value can do without a sign between
 _SIGNED = _NAME + rb"(?:" + _ASSIGNS + rb"|" + _IS + rb")" + _VALUE + b"{%d}" % _LEAST
+_OPTION = rb"[ \t]--?(?i:password|passwd|pass|api-?key|token|secret)[ \t]{1,2}[\"']?" + _VALUE + b"{%d}" % _LEAST
 _UNSIGNED = _NAME + rb"[ \t]{1,2}" + _VALUE + b"{%d}" % _LEAST_AFTER_BLANK
-_ASSIGNED = _SIGNED + rb"|" + _UNSIGNED
-_LOOKS = ((expression(_SIGNED), _LEAST), (expression(_UNSIGNED), _LEAST_AFTER_BLANK))
+_ASSIGNED = _SIGNED + rb"|" + _UNSIGNED + rb"|" + _OPTION
+_LOOKS = ((expression(_SIGNED), _LEAST), (expression(_OPTION), _LEAST), (expression(_UNSIGNED), _LEAST_AFTER_BLANK))
 _READ_VALUE = re.compile(_VALUE + rb"{6,512}")
 _PLAIN = re.compile(rb"[A-Za-z0-9_+/=~-]+")
-_SIGN = re.compile(rb"[:=]|[ \t]is[ \t]")
+_SIGN = re.compile(rb"[:=>]|[ \t]is[ \t]")
+_OPTION_NAME = re.compile(rb"[ \t]--?")
 _IS_PASSWORD = re.compile(rb"(?i)pass(?!ed|ing|ive|age|enger|ion|port)|pwd|psw")
 _AWS_SECRET = re.compile(rb"[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])")
 _AWS_NAME = re.compile(rb"(?i)secret[_-]?access[_-]?key|aws[\w-]{0,16}secret")
@@ -140,12 +161,16 @@ def _kind_of(name: bytes, value: bytes) -> str:
         return "aws_secret"
     if _PLACEHOLDER.match(value) or value.startswith(b"["):
         return ""
-    if name.endswith((b" ", b"\t")) and not _SIGN.search(name):
-        return "secret" if len(value) >= 24 and _PLAIN.fullmatch(value) and is_random(value) else ""
+    if name.endswith((b" ", b"\t")) and not _SIGN.search(name) and not _OPTION_NAME.match(name):
+        return "secret" if len(value) >= _LEAST_AFTER_BLANK and _PLAIN.fullmatch(value) and is_random(value) else ""
     if _IS_PASSWORD.search(name):
         quoted = name.endswith((b'"', b"'", b"`"))
         return "password" if not _WORDS.fullmatch(value) or (quoted and b"=" in name and value.isalpha()) else ""
-    return "secret" if is_random(value) else ""
+    return "secret" if is_random(value) or (_OPENS.search(name) and _UUID.fullmatch(value)) else ""
+
+
+_OPENS = re.compile(rb"(?i)secret|api[_.\- ]?key|private[_.\- ]?key")
+"""Names of which the value opens something even where it looks like an id."""
 
 
 def is_random(value: bytes) -> bool:
@@ -171,39 +196,15 @@ def entropy(value: bytes) -> float:
     return -sum(count / size * log2(count / size) for count in Counter(value).values())
 
 
-# Tokens whose shape is telling without a prefix.
-_MAILCHIMP = rb"\b[a-f0-9]{32}-us[0-9]{1,2}\b"
-_TELEGRAM = rb"\b[0-9]{8,10}:AA[A-Za-z0-9_-]{33}"
-_DISCORD = rb"\b[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,38}"
-_AZURE = rb"[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}"
-_TERRAFORM = rb"\b[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_-]{60,}"
-_BRAINTREE = rb"access_token\$(?:production|sandbox)\$[a-z0-9]{16}\$[a-f0-9]{32}"
-_AZURE_STORAGE = rb"(?i:(?:account|accesskey|sharedaccess)\w{0,4}key)=[A-Za-z0-9+/]{43,86}={1,2}"
-
-
-def _formed(kind: str, pattern: bytes) -> Detector:
-    look = expression(pattern)
-
-    def find(data: bytes) -> Iterator[Found]:
-        for match in look.finditer(data):
-            yield match.start(), match.end(), kind
-
-    return Detector((kind,), "secret", pattern, find)
-
-
 PRIVATE_KEYS = Detector(("private_key",), "secret", _PEM, _private_keys)
 CREDENTIALS: tuple[Detector, ...] = (
-    _formed("mailchimp_key", _MAILCHIMP),
-    _formed("telegram_token", _TELEGRAM),
-    _formed("discord_token", _DISCORD),
-    _formed("azure_secret", _AZURE),
-    _formed("azure_secret", _AZURE_STORAGE),
-    _formed("terraform_token", _TERRAFORM),
-    _formed("braintree_token", _BRAINTREE),
+    *FORMED_TOKENS,
     Detector(("jwt",), "secret", _JWT, _jwts),
     Detector(("authorization",), "secret", _AUTHORIZATION, _authorizations),
     Detector(("bearer_token",), "secret", _BEARER, _bearer_tokens),
     Detector(("url_password",), "secret", _URL, _url_passwords),
+    Detector(("url_password", "password"), "secret", _URL_TOKEN + rb"|" + _USER_OPTION, _user_passwords),
     Detector(("aws_secret", "password", "secret"), "secret", _ASSIGNED, _assigned),
+    service_keys(is_random),
 )
 """In this order: where two find the same place, the earlier one names it."""
