@@ -112,7 +112,7 @@ async def test_a_call_at_work_is_cut_off(tmp_path: Path) -> None:
         while colony.parts.ports.host.calls_under_way < 2:  # noqa: ASYNC110 - nobody tells when they have begun
             await asyncio.sleep(0.01)
         await throw(colony, OLA, "agent", "ada")
-        ended = await asyncio.wait_for(waiting["ada"], 5)
+        ended = await asyncio.wait_for(waiting["ada"], 30)
         assert (ended.status, code(ended)) == ("error", "mad_stopped")
         assert not waiting["bob"].done()
         waiting["bob"].cancel()

@@ -89,12 +89,12 @@ def collector(inbox: asyncio.Queue[Envelope]) -> Callable[[Envelope], Awaitable[
 
 
 async def take(inbox: asyncio.Queue[Envelope], count: int) -> list[Envelope]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return [await inbox.get() for _ in range(count)]
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - a remote transport has no event to wait for
             await asyncio.sleep(0.001)
 
@@ -199,7 +199,7 @@ async def test_subscription_may_close_itself(bus: MessageBus) -> None:
     mine = await bus.subscribe("main.default.once", once)
     await bus.publish(envelope("main.default.once"))
     await bus.publish(envelope("main.default.once"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await done.wait()
     await asyncio.sleep(0.01)
     assert len(seen) == 1
@@ -260,7 +260,7 @@ async def test_request_is_answered(bus: MessageBus) -> None:
         return Greeting(asked.name * asked.times)
 
     await bus.subscribe("main.default.mad.greeter", greet, group="greeter")
-    answer = await bus.request(envelope("main.default.mad.greeter", Greeting("ho", 3), seconds=5))
+    answer = await bus.request(envelope("main.default.mad.greeter", Greeting("ho", 3), seconds=30))
     assert msgspec.convert(answer, Greeting) == Greeting("hohoho")
 
 
@@ -299,9 +299,9 @@ async def test_requests_run_concurrently(bus: MessageBus) -> None:
         return True
 
     await bus.subscribe("main.default.mad.meet", meet, group="meet")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         answers = await asyncio.gather(
-            *(bus.request(envelope("main.default.mad.meet", seconds=5)) for _ in range(5)),
+            *(bus.request(envelope("main.default.mad.meet", seconds=30)) for _ in range(5)),
         )
     assert answers == [True] * 5
 
@@ -310,7 +310,7 @@ async def test_no_responder(bus: MessageBus) -> None:
     """A request that nobody can answer fails at once and says when to retry."""
     await bus.subscribe("main.default.mad.quiet", collector(asyncio.Queue()))
     with pytest.raises(BusUnavailable) as caught:
-        await bus.request(envelope("main.default.mad.quiet", seconds=5))
+        await bus.request(envelope("main.default.mad.quiet", seconds=30))
     assert caught.value.code == "bus_no_responder"
     assert caught.value.retry_after
 
@@ -343,7 +343,7 @@ async def test_several_waits_before_the_deadline(bus: MessageBus) -> None:
         return total
 
     await bus.subscribe("main.default.mad.wander", wanders, group="wander")
-    assert await bus.request(envelope("main.default.mad.wander", seconds=5)) == 10
+    assert await bus.request(envelope("main.default.mad.wander", seconds=30)) == 10
 
 
 async def test_responders_own_timeout_is_not_the_deadline(bus: MessageBus) -> None:
@@ -355,7 +355,7 @@ async def test_responders_own_timeout_is_not_the_deadline(bus: MessageBus) -> No
 
     await bus.subscribe("main.default.mad.late", times_out, group="late")
     with pytest.raises(BusFault):
-        await bus.request(envelope("main.default.mad.late", seconds=5))
+        await bus.request(envelope("main.default.mad.late", seconds=30))
 
 
 async def test_deadline_leaves_no_cancellation_behind(bus: MessageBus) -> None:
@@ -407,7 +407,7 @@ async def test_caller_may_be_cancelled(bus: MessageBus) -> None:
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
-    assert await bus.request(envelope("main.default.mad.slow", seconds=5)) == "here"
+    assert await bus.request(envelope("main.default.mad.slow", seconds=30)) == "here"
 
 
 async def test_errors_of_ours_pass_unchanged(bus: MessageBus) -> None:

@@ -58,7 +58,7 @@ async def answered(bus: MessageBus, payload: Any) -> Any:
     async with asyncio.timeout(20):
         while True:
             try:
-                return await bus.request(envelope(payload, seconds=2))
+                return await bus.request(envelope(payload, seconds=30))
             except BusUnavailable as error:
                 assert error.retry_after
                 await asyncio.sleep(0.01)
@@ -260,7 +260,7 @@ async def test_what_is_too_large(server: PrivateNats, pair: tuple[MessageBus, Me
         return b"x" * 2_000_000
 
     await other.subscribe(HERE, answers_much, group="here")
-    for attempt in (bus.publish(envelope(b"x" * 2_000_000)), bus.request(envelope(seconds=5))):
+    for attempt in (bus.publish(envelope(b"x" * 2_000_000)), bus.request(envelope(seconds=30))):
         with pytest.raises(BusInvalid, match="max_payload") as caught:
             await attempt
         assert caught.value.code == "bus_payload_invalid"
@@ -310,7 +310,7 @@ async def test_overlapping_patterns_share_and_answer_once(pair: tuple[MessageBus
     for _ in range(20):
         await sending.publish(envelope())
     await until(lambda: counts == {"exact": 20, "star": 20})
-    answers = [await sending.request(envelope(seconds=5)) for _ in range(10)]
+    answers = [await sending.request(envelope(seconds=30)) for _ in range(10)]
     assert counts == {"exact": 20 + answers.count("exact"), "star": 20 + answers.count("star")}
 
 
@@ -331,8 +331,8 @@ async def test_bytes_that_are_no_envelope(server: PrivateNats, caplog: pytest.Lo
         await stranger.publish(f"cenoby.{kind}.{HERE}", b"\xc1 nonsense", reply="nowhere")
     await stranger.flush()
     await bus.publish(envelope("sound"))
-    assert await asyncio.wait_for(got.get(), 5) == "sound"
-    assert await bus.request(envelope("asked", seconds=5)) == "asked"
+    assert await asyncio.wait_for(got.get(), 30) == "sound"
+    assert await bus.request(envelope("asked", seconds=30)) == "asked"
     assert "bus handler failed" in caplog.text
     await stranger.close()
     await bus.close()
@@ -347,7 +347,7 @@ async def test_denied_subjects_are_refused(tmp_path: Path) -> None:
         with pytest.raises(BusInvalid) as caught:
             await bus.subscribe("other.default.Mad.here", echo)
         assert caught.value.code == "bus_refused"
-        assert await bus.request(envelope(1, seconds=5)) == 1
+        assert await bus.request(envelope(1, seconds=30)) == 1
         await bus.close()
 
 
@@ -362,7 +362,7 @@ async def test_deliveries_are_recorded() -> None:
 
     await bus.subscribe(HERE, handle)
     await bus.publish(envelope())
-    await asyncio.wait_for(handled.wait(), 5)
+    await asyncio.wait_for(handled.wait(), 30)
     await bus.close()
     assert sorted(span.name for span in recorder.spans("c")) == [f"bus {HERE}", "handle", "wait"]
 
@@ -394,5 +394,5 @@ async def test_a_responders_fault_crosses(pair: tuple[MessageBus, MessageBus]) -
 
     await answering.subscribe(HERE, breaks, group="here")
     with pytest.raises(BusFault, match="KeyError") as caught:
-        await asking.request(envelope(seconds=5))
+        await asking.request(envelope(seconds=30))
     assert "hunter2" not in caught.value.message

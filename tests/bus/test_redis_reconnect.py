@@ -36,7 +36,7 @@ async def test_everything_goes_on_after_the_server_was_killed(
         await other.subscribe("main.*.pattern", collect)
         await other.subscribe("main.group", collect, group="g")
         await other.subscribe("main.echo", echo, group="e")
-        assert await bus.request(envelope("main.echo", "x", seconds=5)) == "x"
+        assert await bus.request(envelope("main.echo", "x", seconds=30)) == "x"
         server.kill()
 
         async def unreachable() -> bool:
@@ -73,7 +73,7 @@ async def test_request_under_way_ends_when_the_server_forgets_it(server: Private
     async with connected(server.url) as bus:
         await bus.subscribe("main.never", never, group="n")
         asking = asyncio.create_task(bus.request(envelope("main.never")))
-        await asyncio.wait_for(begun.wait(), 5)
+        await asyncio.wait_for(begun.wait(), 30)
         server.kill()
         server.start()
         with pytest.raises(BusUnavailable) as forgotten:

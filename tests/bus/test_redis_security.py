@@ -43,8 +43,8 @@ async def works(url: str, security: BusSecuritySettings, *, plain: str = "main.*
         await bus.subscribe(plain, echo)
         await bus.subscribe("main.echo", echo, group="g")
         await bus.publish(envelope("main.a.plain"))
-        await asyncio.wait_for(heard.wait(), 5)
-        assert await asyncio.wait_for(bus.request(envelope("main.echo", 5)), 5) == 5
+        await asyncio.wait_for(heard.wait(), 30)
+        assert await asyncio.wait_for(bus.request(envelope("main.echo", 5)), 30) == 5
     finally:
         await bus.close()
 
@@ -81,7 +81,7 @@ async def test_wrong_credentials_are_refused(tmp_path: Path, caplog: pytest.LogC
     deaf = f"--user deaf on >{SECRET} {ACL.replace('&cenoby:*', '')} resetchannels".split()
     with private_redis(tmp_path, "--requirepass", f"{SECRET}!", *poor, *deaf) as server:
         for security in (known(), known("nobody"), known("poor"), known("deaf"), known("", SECRET), None):
-            refused = await asyncio.wait_for(refusal(server.url, security), 5)
+            refused = await asyncio.wait_for(refusal(server.url, security), 30)
             assert refused.code == "bus_refused", security
         in_url = await refusal(server.url.replace("//", f"//colony:{SECRET}@"))
         assert in_url.code == "bus_refused"

@@ -119,7 +119,7 @@ async def test_who_gives_up_in_the_turn_in_which_a_place_is_free_is_passed_over(
     await asyncio.sleep(0)
     end.set()
     leaver.cancel()
-    await asyncio.wait((running, leaver, stayer), timeout=5)
+    await asyncio.wait((running, leaver, stayer), timeout=30)
     assert leaver.cancelled()
     assert stayer.done()
     assert stayer.exception() is None

@@ -64,7 +64,7 @@ class Probe(Mad):
         self._prove_intent(call)
         return await self._end(call, end, spend)
 
-    @tool("test:run", effect="writes", timeout=0.02)
+    @tool("test:run", effect="writes", timeout=0.2)
     async def dawdle(self, call: Call, end: str) -> ToolContent:
         """Never end in time."""
         self._prove_intent(call)

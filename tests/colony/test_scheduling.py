@@ -72,7 +72,7 @@ async def turns() -> None:
 
 async def refused(task: asyncio.Task[str]) -> str:
     with pytest.raises(ColonyUnavailable) as error:
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 30)
     return error.value.code
 
 

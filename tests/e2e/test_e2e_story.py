@@ -103,7 +103,7 @@ async def test_messages_arrive_live_at_another_client(colony: RunningColony, dev
         uri = f"cenoby://conversations/{conversation}"
         async with reader.listen(resource_subscriptions=[uri]) as feed:
             await result_of(writer, "mads__rogers__post_message", conversation=conversation, content="hear, hear")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 event = await anext(aiter(feed))
         assert event.uri == uri
         read = await reader.read_resource(uri)

@@ -156,7 +156,7 @@ async def test_a_silent_call_is_kept_alive(stand: Stand, mcp: McpHttp, monkeypat
     monkeypatch.setattr("cenoby.gateway.fast_answer.PING_SECONDS", 0.05)
     params = {"name": "mads.probe.wait", "arguments": {}}
     call = asyncio.create_task(mcp.stateless("tools/call", params))
-    await asyncio.wait_for(stand.probe.waiting.wait(), 5)
+    await asyncio.wait_for(stand.probe.waiting.wait(), 30)
     await asyncio.sleep(0.3)
     stand.probe.release.set()
     answer = await call

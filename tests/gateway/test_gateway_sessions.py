@@ -23,7 +23,7 @@ async def stream(stand: Stand, head: str, body: bytes = b"") -> AsyncIterator[As
     writer.write(head.encode() + b"\r\n" + body)
 
     async def events() -> AsyncIterator[Any]:
-        while line := await asyncio.wait_for(reader.readline(), 5):
+        while line := await asyncio.wait_for(reader.readline(), 30):
             if line.startswith(b"data:") and line[5:].strip():
                 yield json.loads(line[5:])
 
@@ -139,7 +139,7 @@ async def test_a_standing_stream_does_not_hold_up_a_stop(stand: Stand, mcp: McpH
         await stand.changed("tools")
         await anext(events)
         call = asyncio.create_task(mcp.handshake("tools/call", {"name": "mads.probe.wait", "arguments": {}}))
-        await asyncio.wait_for(stand.probe.waiting.wait(), 5)
+        await asyncio.wait_for(stand.probe.waiting.wait(), 30)
         stand.gateway.drain()
         assert [event async for event in events] == []
         stand.probe.release.set()

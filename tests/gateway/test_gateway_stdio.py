@@ -37,7 +37,7 @@ class Pipe:
         self._to.flush()
 
     async def hear(self) -> Any:
-        return json.loads(await asyncio.wait_for(self._from.readline(), 5))
+        return json.loads(await asyncio.wait_for(self._from.readline(), 30))
 
     def end(self) -> None:
         self._to.close()
@@ -119,7 +119,7 @@ async def test_a_stateless_client_cancels_by_notification(stand: Stand) -> None:
     """On stdio cancellation is a notification; over HTTP the bridge closes the request, and the call is cancelled."""
     async with bridged(stand.url, stand.tokens["ada"]) as (pipe, _):
         pipe.say(request(1, "tools/call", name="mads.probe.wait", arguments={}, _meta=META))
-        await asyncio.wait_for(stand.probe.waiting.wait(), 5)
+        await asyncio.wait_for(stand.probe.waiting.wait(), 30)
         pipe.say({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})
         for _ in range(500):
             if stand.records("mads.probe.wait"):

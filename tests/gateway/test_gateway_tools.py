@@ -142,7 +142,7 @@ async def test_a_client_that_goes_away_cancels_its_stateless_call(stand: Stand, 
         head = "POST /mcp HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items()) + "\r\n"
         _, writer = await asyncio.open_connection("127.0.0.1", stand.port)
         writer.write(head.encode() + sent)
-        await asyncio.wait_for(stand.probe.waiting.wait(), 5)
+        await asyncio.wait_for(stand.probe.waiting.wait(), 30)
         writer.close()
         await _until(lambda calls=calls: len(stand.records("mads.probe.wait")) == calls)
     assert {record.status for record in stand.records("mads.probe.wait")} == {"cancelled"}
@@ -153,9 +153,9 @@ async def test_a_handshake_client_cancels_by_notification(stand: Stand, mcp: Mcp
     await mcp.open()
     number = mcp.number + 1
     call = asyncio.create_task(mcp.handshake("tools/call", {"name": "mads.probe.wait", "arguments": {}}))
-    await asyncio.wait_for(stand.probe.waiting.wait(), 5)
+    await asyncio.wait_for(stand.probe.waiting.wait(), 30)
     await mcp.handshake("notifications/cancelled", {"requestId": number}, notification=True)
-    assert "error" in (await asyncio.wait_for(call, 5)).message
+    assert "error" in (await asyncio.wait_for(call, 30)).message
     await _until(lambda: bool(stand.records("mads.probe.wait")))
     assert stand.records("mads.probe.wait")[0].status == "cancelled"
 
@@ -165,7 +165,7 @@ async def test_a_full_mailbox_is_503_with_retry_after(start_stand: StartStand) -
     async with start_stand(mailbox={"concurrency": 1, "depth": 1}) as stand:
         mcp = McpHttp(stand)
         waiting = [asyncio.create_task(McpHttp(stand).call("mads.probe.wait")) for _ in range(2)]
-        await asyncio.wait_for(stand.probe.waiting.wait(), 5)
+        await asyncio.wait_for(stand.probe.waiting.wait(), 30)
         await _until(lambda: stand.host.mailbox_states()["probe"].waiting == 1)
         for meta in ({}, {"progressToken": 1}):
             params = {"name": "mads.probe.wait", "arguments": {}}
@@ -239,7 +239,7 @@ async def test_stopping_lets_calls_finish_and_turns_new_ones_away(start_stand: S
     async with start_stand(gateway={"drain_timeout": 5}) as stand:
         mcp = McpHttp(stand)
         call = asyncio.create_task(mcp.call("mads.probe.wait"))
-        await asyncio.wait_for(stand.probe.waiting.wait(), 5)
+        await asyncio.wait_for(stand.probe.waiting.wait(), 30)
         stand.gateway.drain()
         assert (await mcp.raw.request("GET", "/readyz")).status == 503
         assert (await mcp.stateless("tools/list")).status == 503
@@ -252,7 +252,7 @@ async def test_stopping_ends_in_bounded_time_whatever_a_tool_does(start_stand: S
     async with start_stand(gateway={"drain_timeout": 0.3}) as stand:
         params = {"name": "mads.probe.wait", "arguments": {}}
         call = asyncio.create_task(McpHttp(stand).stateless("tools/call", params))
-        await asyncio.wait_for(stand.probe.waiting.wait(), 5)
+        await asyncio.wait_for(stand.probe.waiting.wait(), 30)
     assert (await call).status == 503
     assert stand.records("mads.probe.wait")[0].status == "cancelled"
 

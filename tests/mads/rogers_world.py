@@ -49,7 +49,7 @@ class Client:
         raise AssertionError("Rogers has no use for a model")
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(5), self.news:
+        async with asyncio.timeout(30), self.news:
             await self.news.wait_for(lambda: len(self.told) >= count)
 
 
@@ -130,7 +130,7 @@ async def open_world(store: Engine, bus_url: str) -> AsyncIterator[World]:
 
 
 async def next_one(heard: asyncio.Queue[Envelope]) -> dict[str, Any]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return msgspec.to_builtins((await heard.get()).payload)
 
 

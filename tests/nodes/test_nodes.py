@@ -149,10 +149,11 @@ def test_a_killed_node_is_noticed_and_its_calls_go_to_another(bus: str, tmp_path
         with ThreadPoolExecutor(4) as pool:
             running = [pool.submit(call) for _ in range(4)]
             try:
-                time.sleep(0.5)
+                wait_until(lambda: {blue.process.pid, green.process.pid} <= set(answered), 30)
                 blue.kill()
-                wait_until(lambda: events(colony, "node_lost"), 15)
-                time.sleep(0.5)
+                wait_until(lambda: events(colony, "node_lost"), 30)
+                after = len(answered)
+                wait_until(lambda: len(answered) > after + 10, 30)
             finally:
                 stop.set()
             for one in running:
