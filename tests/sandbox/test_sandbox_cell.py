@@ -215,6 +215,22 @@ async def test_a_cancelled_call_leaves_no_process() -> None:
     assert _children() - before == set()
 
 
+async def test_a_call_cancelled_while_its_cell_starts_leaves_no_process() -> None:
+    """Whatever step of a start its caller goes away in, between the fork and the first word, the process ends."""
+    cells = sandbox()
+    before = _children()
+    for steps in range(40):
+        call = asyncio.create_task(run(cells, "hang"))
+        await until(lambda: bool(_children() - before))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    await cells.close()
+    assert _children() - before == set()
+
+
 def _children() -> set[int]:
     return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
 

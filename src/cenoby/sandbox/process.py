@@ -105,7 +105,14 @@ class Cell:
             raise
         finally:
             theirs.close()
-        return cls(process, *await asyncio.open_unix_connection(sock=ours))
+        try:
+            return cls(process, *await asyncio.open_unix_connection(sock=ours))
+        except BaseException:
+            # Nobody would know of the process any more: its caller went away between its start and its first word.
+            ours.close()
+            process.kill()
+            await process.wait()
+            raise
 
     async def call(self, request: Request, max_bytes: int) -> msgspec.Raw:
         """Send the request and return the encoded value of the reply.
