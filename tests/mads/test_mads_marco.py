@@ -15,7 +15,8 @@ from cenoby.colony.invocation import Call
 from cenoby.colony.tool import tools_of
 from cenoby.kernel.errors import CenobyError
 from cenoby.kernel.settings import EgressSettings, SandboxSettings
-from cenoby.mads.marco.mad import SANDBOX_MODULES, Marco, PageUnreadable
+from cenoby.mads.marco.mad import Marco, PageUnreadable
+from cenoby.mads.marco.readers import SANDBOX_MODULES
 from cenoby.protection.egress import EgressGuard
 from cenoby.protection.egress_policy import EgressRefused
 from cenoby.protection.egress_rules.sender import Sender

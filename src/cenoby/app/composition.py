@@ -59,7 +59,7 @@ from cenoby.kernel.envelope import DEFAULT_TENANT
 from cenoby.kernel.errors import CenobyError
 from cenoby.kernel.events import Event, name_of
 from cenoby.kernel.settings import Settings
-from cenoby.mads.marco.mad import SANDBOX_MODULES
+from cenoby.mads.marco.readers import SANDBOX_MODULES
 from cenoby.protection.core_dumps import forbid_core_dumps
 from cenoby.protection.dlp.guard import DataGuard, canaries
 from cenoby.protection.egress import EgressGuard

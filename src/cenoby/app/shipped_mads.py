@@ -163,7 +163,7 @@ def _grace(parts: Parts) -> Mad:
 def _marco(parts: Parts) -> Mad:
     from cenoby.mads.marco.mad import Marco
 
-    return Marco(egress=parts.egress, sandbox=parts.sandbox)
+    return Marco(egress=parts.egress, sandbox=parts.sandbox, files=parts.settings.files)
 
 
 def _foreign_colony(name: str, parts: Parts) -> Mad:

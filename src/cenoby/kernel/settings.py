@@ -19,6 +19,7 @@ from cenoby.kernel.settings_budgets import BudgetSettings
 from cenoby.kernel.settings_dlp import DlpSettings
 from cenoby.kernel.settings_egress import EgressSettings
 from cenoby.kernel.settings_evidence import EvidenceSettings
+from cenoby.kernel.settings_files import FileSettings
 from cenoby.kernel.settings_flows import FlowSettings
 from cenoby.kernel.settings_identity import AgentSettings, Name, OAuthSettings, TokenSettings
 from cenoby.kernel.settings_policy import PolicySettings
@@ -296,6 +297,7 @@ class Settings(Section):
     flows: FlowSettings = FlowSettings()
     autonomy: AutonomySettings = AutonomySettings()
     egress: EgressSettings = EgressSettings()
+    files: FileSettings = FileSettings()
     redaction: RedactionSettings = RedactionSettings()
     rules: RuleSettings = RuleSettings()
     dlp: DlpSettings = DlpSettings()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -29,6 +29,7 @@ from cenoby.protection.passage import Passage
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # All that may follow a redirect to another origin: API keys travel under any name, so names are not guessed.
 _HARMLESS = frozenset({"accept", "accept-language", "user-agent"})
+_CODINGS = frozenset({"", "identity", "gzip", "deflate"})
 # The library writes these itself; from a caller they would desynchronise the connection.
 _FRAMING = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect",
@@ -208,6 +209,7 @@ class EgressGuard:
             answer = await pool.handle_async_request(request)
             passage.answered(answer.status)
             try:
+                _check_coding(answer.headers)
                 assert isinstance(answer.stream, AsyncIterable), "an asynchronous pool answers with such a stream"
                 yield httpx2.Response(answer.status, headers=answer.headers, stream=_Body(answer.stream))
             finally:
@@ -246,6 +248,14 @@ class EgressGuard:
                     network_backend=self._backend,
                 )
             return self._pool
+
+
+def _check_coding(headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """Refuse what is compressed in a way that was not asked for: of those asked for, each piece unpacks bounded."""
+    said = b",".join(value for name, value in headers if name.lower() == b"content-encoding")
+    for coding in said.decode("latin-1").lower().split(","):
+        if coding.strip() not in _CODINGS:
+            raise EgressFailed("egress_answer", f"The answer is compressed by {coding.strip()[:20]!r}, unasked.")
 
 
 @asynccontextmanager

@@ -13,21 +13,17 @@ from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad
 from cenoby.colony.tool import tool
 from cenoby.kernel.errors import InvalidInput
+from cenoby.kernel.settings_files import FileSettings
 from cenoby.mads.marco.parsed import Reading
+from cenoby.mads.marco.readers import EXAMINE_ARCHIVE, READ_PDF, is_archive, listed, reader_of
 from cenoby.protection.egress import EgressGuard
 from cenoby.protection.egress_answer import Fetched
 from cenoby.protection.egress_rules.sender import Sender
+from cenoby.protection.files.archives import Listing
 from cenoby.sandbox.cell import Sandbox
 
-SANDBOX_MODULES = ("cenoby.mads.marco.pages", "cenoby.mads.marco.documents")
-"""The modules that Marco's sandbox must be able to load."""
-
 _ACCEPT = "text/html, application/xhtml+xml, application/pdf;q=0.9, text/*;q=0.8, application/json;q=0.7, */*;q=0.1"
-_TEXT_TYPES = frozenset(
-    {"application/json", "application/xml", "application/javascript", "application/x-yaml", "application/yaml"}
-)  # fmt: skip
-_HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
-
+_LARGEST_MEMBER = 4 * 1024 * 1024
 Url = Annotated[str, Field(description="Address of the page, http:// or https://.", min_length=1, max_length=8192)]
 MaxLinks = Annotated[int, Field(description="Most links to return.", ge=0, le=1000)]
 
@@ -36,8 +32,9 @@ class PageUnreadable(InvalidInput):
     """Something was fetched that is no readable page or document."""
 
     codes = {
-        "page_type_unsupported": "What answered is neither a web page, nor text, nor a PDF document.",
-        "page_unreadable": "The document is damaged, or protected by a password.",
+        "page_type_unsupported": "What answered is neither a web page, nor text, nor an archive, nor a PDF document.",
+        "page_unreadable": "The document is damaged, protected by a password, or made to do harm; the message says it.",
+        "page_member_missing": "There is no such file in the archive, or it is no archive.",
     }
 
 
@@ -94,9 +91,10 @@ class Marco(Mad):
     name: ClassVar[str] = "marco"
     summary: ClassVar[str] = "Reads web pages and PDF documents, in the sandbox."
 
-    def __init__(self, *, egress: EgressGuard, sandbox: Sandbox) -> None:
+    def __init__(self, *, egress: EgressGuard, sandbox: Sandbox, files: FileSettings | None = None) -> None:
         self._egress = egress
         self._sandbox = sandbox
+        self._files = files or FileSettings()
 
     @tool(action="web:fetch", effect="outside", idempotent=True, title="Fetch a page", timeout=60)
     async def fetch(
@@ -106,12 +104,14 @@ class Marco(Mad):
         max_chars: Annotated[int, Field(description="Most characters of text.", ge=1, le=200_000)] = 20_000,
         start: Annotated[int, Field(description="First character of text, to read on.", ge=0)] = 0,
         max_links: MaxLinks = 200,
+        member: Annotated[str, Field(description="Path of a file in an archive, as listed.", max_length=1000)] = "",
     ) -> Page:
-        """Fetch a web page or PDF document and return its readable text, title and links.
+        """Fetch a web page, feed, archive or PDF document and return its readable text, title and links.
 
-        Addresses inside the machine or its network are refused.
+        Of an archive, the text lists its files, and `member` reads one of them. Addresses inside the machine or its
+        network are refused.
         """
-        fetched, reading = await self._open(call.sender, url, start, max_chars, max_links)
+        fetched, reading = await self._open(call.sender, url, start, max_chars, max_links, member)
         end = start + len(reading.text)
         return Page(
             url=fetched.url,
@@ -133,36 +133,50 @@ class Marco(Mad):
         links = [Link(text, target) for text, target in reading.links]
         return Links(url=fetched.url, status=fetched.status, title=reading.title, links=links)
 
-    async def _open(self, by: Sender, url: str, start: int, max_chars: int, max_links: int) -> tuple[Fetched, Reading]:
+    async def _open(
+        self, by: Sender, url: str, start: int, max_chars: int, max_links: int, member: str = ""
+    ) -> tuple[Fetched, Reading]:
         fetched = await self._egress.fetch("GET", url, {"Accept": _ACCEPT}, by=by)
         kind, charset = _content_type(fetched.headers)
+        body = fetched.body
+        if is_archive(kind, body):
+            listing = await self._unpacked(fetched, member)
+            if not member:
+                return fetched, listed(listing, start, max_chars)
+            body, kind, charset = listing.wanted or b"", "", ""
+        elif member:
+            raise PageUnreadable("page_member_missing", f"{fetched.url} is no archive; leave `member` out.")
+        task = reader_of(kind, body)
+        if task is None:
+            raise PageUnreadable(
+                "page_type_unsupported",
+                f"{kind or 'What answered'} is no page, text, archive or PDF document; there is nothing to read.",
+            )
         limits = {"start": start, "max_chars": max_chars, "max_links": max_links}
-        if kind == "application/pdf" or fetched.body.startswith(b"%PDF-"):
-            task, arguments = "cenoby.mads.marco.documents:read_pdf", limits
-        else:
-            task = f"cenoby.mads.marco.pages:{_reader(kind, fetched.body)}"
-            arguments = limits | {"url": fetched.url, "charset": charset}
-        reading: Reading = await self._sandbox.call(task, arguments | {"body": fetched.body}, returns=Reading)
+        told = limits if task == READ_PDF else limits | {"url": fetched.url, "charset": charset}
+        reading: Reading = await self._sandbox.call(task, told | {"body": body}, returns=Reading)
         if reading.problem:
             raise PageUnreadable("page_unreadable", f"{fetched.url} cannot be read: {reading.problem}.")
         return fetched, reading
+
+    async def _unpacked(self, fetched: Fetched, member: str) -> Listing:
+        arguments = {
+            "body": fetched.body,
+            "limits": self._files.archives.model_dump(),
+            "wanted": member,
+            "largest_wanted": _LARGEST_MEMBER,
+        }
+        listing: Listing = await self._sandbox.call(EXAMINE_ARCHIVE, arguments, returns=Listing)
+        if listing.problem:
+            raise PageUnreadable("page_unreadable", f"{fetched.url} is not opened: {listing.problem}.")
+        if member and listing.wanted is None:
+            raise PageUnreadable(
+                "page_member_missing", f"{fetched.url} holds no file {member!r}; fetch it without `member` for a list."
+            )
+        return listing
 
 
 def _content_type(headers: Mapping[str, str]) -> tuple[str, str]:
     message = Message()
     message["content-type"] = headers.get("content-type", "")
     return message.get_content_type() if headers.get("content-type") else "", message.get_content_charset() or ""
-
-
-def _reader(kind: str, body: bytes) -> str:
-    head = body[:512].lstrip().lower()
-    if kind in _HTML_TYPES or (not kind and head.startswith((b"<!doctype html", b"<html", b"<head", b"<body"))):
-        return "read_html"
-    if kind.startswith("text/") or kind in _TEXT_TYPES or kind.endswith(("+json", "+xml")) or (not kind and not body):
-        return "read_text"
-    if not kind and b"\x00" not in body[:4096]:
-        return "read_text"
-    raise PageUnreadable(
-        "page_type_unsupported",
-        f"{kind or 'What answered'} is no page, text or PDF document; there is nothing to read.",
-    )

@@ -44,7 +44,7 @@ def read_html(body: bytes, url: str, charset: str, start: int, max_chars: int, m
         return Reading()
     title = tree.css_first("head > title")
     base = tree.css_first("base[href]")
-    place = _absolute(url, (base.attributes.get("href") or "") if base else "") or url
+    place = absolute(url, (base.attributes.get("href") or "") if base else "") or url
     text = _Layout().run(root)
     return Reading(
         title=one_line(title.text(), _LONGEST_TITLE) if title else "",
@@ -66,7 +66,7 @@ def _links(tree: LexborHTMLParser, place: str, limit: int) -> Iterator[tuple[str
     for node in tree.css("a[href], area[href]"):
         if len(seen) == limit:
             return
-        url = _absolute(place, node.attributes.get("href") or "")
+        url = absolute(place, node.attributes.get("href") or "")
         if url and url not in seen and url != place:
             seen.add(url)
             label = node.text() or node.attributes.get("title") or node.attributes.get("aria-label") or ""
@@ -78,7 +78,8 @@ def _picture_text(node: LexborNode) -> str:
     return (picture.attributes.get("alt") or "") if picture else (node.attributes.get("alt") or "")
 
 
-def _absolute(place: str, reference: str) -> str:
+def absolute(place: str, reference: str) -> str:
+    """The URL that `reference` means on a page at `place`; empty where nobody should follow it."""
     plain = visible(reference).strip().replace("\n", "").replace("\t", "")
     if not plain or plain.startswith("#"):
         return ""
