@@ -111,12 +111,15 @@ async def test_every_event_in_the_journal_is_declared(tmp_path: Path) -> None:
     """A colony keeps secrets, moves a MAD, makes tokens, erases, stops: what it journals are events that are declared,
     in the present version and complete."""
     async with open_colony(settings(tmp_path), SystemClock()) as colony:
+        outcome: Any = None
         for name, arguments in (
             ("turing.set_secret", {"name": "k", "value": "v" * 20, "readers": ["agent:nobody"]}),
             ("turing.get_secret", {"name": "k"}),
             ("turing.rotate_secret", {"name": "k"}),
             ("turing.set_secret", {"name": "k", "value": "v" * 20, "readers": []}),
-            ("turing.get_secret", {"name": "k"}),
+            ("turing.set_secret_policy", {"name": "k", "permits": [{"who": ["agent:ola"]}], "reason": "r"}),
+            ("turing.get_secret", {"name": "k", "lease_seconds": 60}),
+            ("turing.renew_lease", {"lease_id": "?"}),
             ("turing.revoke_secret", {"name": "k"}),
             ("turing.rotate_master_key", {}),
             ("grace.open_circuit", {"circuit": "mad:turing", "reason": "r"}),
@@ -134,6 +137,8 @@ async def test_every_event_in_the_journal_is_declared(tmp_path: Path) -> None:
             ("grace.set_autonomy", {"scope": "company", "level": "semi", "reason": "r"}),
             ("grace.create_token", {"agent": "eve", "role": "observer"}),
         ):
+            if "lease_id" in arguments:
+                arguments = {"lease_id": outcome.value["lease"]["lease_id"]}
             outcome = await call(colony, f"mads.{name}", **arguments)
         await call(colony, "mads.grace.rotate_token", token_id=outcome.value["token_id"])
         await call(colony, "mads.grace.revoke_token", token_id=outcome.value["token_id"])

@@ -37,7 +37,7 @@ OLD_RECORDS = {
 READ_AS = {
     "mad_killed": {"event": "mad_killed.v2", "mad": "turing", "restarts": 2, "notes": "tired of it"},
     "circuit_open": {"event": "circuit_open.v2", "circuit": "mad:marco", "failures": 0, "notes": "x"},
-    "secret_read": {"event": "secret_read.v1", "name": "k", "version": 1},
+    "secret_read": {"event": "secret_read.v2", "name": "k", "version": 1},
 }
 
 

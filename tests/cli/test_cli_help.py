@@ -14,7 +14,10 @@ from cenoby.cli.main import app
 
 
 def groups() -> list[App]:
-    return [app, *(app[name] for name in ("token", "journal", "evidence", "node", "config", "policy", "autonomy"))]
+    return [
+        app,
+        *(app[name] for name in ("token", "journal", "evidence", "node", "config", "policy", "autonomy", "secret")),
+    ]
 
 
 def commands() -> Iterator[tuple[App, str]]:

@@ -51,7 +51,7 @@ class Listener:
         raise AssertionError("Fiedler does not borrow models")
 
 
-async def read_key(name: str) -> str:
+async def read_key(name: str, url: str) -> str:
     return {"orchestra-key": KEY}[name]
 
 

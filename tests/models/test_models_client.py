@@ -38,6 +38,7 @@ class Desk:
         self.slept: list[float] = []
         self.secret = KEY
         self.reads = 0
+        self.url = url
         self.counter = TokenCounter()
         self.egress = EgressGuard(EgressSettings(allow=[address]))
         entry: dict[str, Any] = {
@@ -55,8 +56,8 @@ class Desk:
         )
         self.meter = Meter(NOTHING)
 
-    async def read_secret(self, name: str) -> str:
-        assert name == "provider-key"
+    async def read_secret(self, name: str, url: str) -> str:
+        assert (name, url) == ("provider-key", self.url)
         self.reads += 1
         return self.secret
 
@@ -302,7 +303,7 @@ async def test_a_newline_after_the_key_is_forgiven(desk: Desk) -> None:
 async def test_a_missing_secret_is_told_as_it_is(desk: Desk, server: ScriptedModelServer) -> None:
     """The vault's own error reaches the caller; nothing was sent, nothing is charged."""
 
-    async def missing(name: str) -> str:
+    async def missing(name: str, url: str) -> str:
         raise SecretMissing("test_secret_missing", name)
 
     client = ModelClient(desk.egress, missing, desk.counter, desk.clock)

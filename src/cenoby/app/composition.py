@@ -36,6 +36,7 @@ from cenoby.app.networking import Network, crosses_processes, make_network
 from cenoby.app.policies import first_policies, make_keeper
 from cenoby.app.protection_words import sandbox_words
 from cenoby.app.rule_wiring import complete_rules, make_rules
+from cenoby.app.secret_upkeep import keep_secrets_up
 from cenoby.app.shipped_mads import Parts, mad_principal, make_mad
 from cenoby.app.way_out import way_out
 from cenoby.bus.connect import connect_bus, connect_work
@@ -137,6 +138,7 @@ async def open_colony(
             await ensure_operator(parts.ports.identities, settings.data / "admin.token", parts.node)
             # Before the colony says that it started, so that what was approved meanwhile does not wait for a caller.
             await stack.enter_async_context(_taking_on(parts))
+            await stack.enter_async_context(keep_secrets_up(parts))
         await _life_cycle(parts, ColonyStarted(node=parts.node))
         stack.push_async_callback(_stopped, parts)
         _watch(parts, lines)
@@ -317,7 +319,7 @@ async def _vault(settings: Settings, clock: Clock, database: Database, journal: 
         await journal.append(Entry.event(event, tenant=DEFAULT_TENANT, agent="colony", mad="turing"))
 
     source = key_source(settings.vault.key, settings.vault.file or settings.data / "master.key", os.environ)
-    return await Vault.open(database, source, clock=clock, record=record)
+    return await Vault.open(database, source, clock=clock, record=record, settings=settings.secrets)
 
 
 async def _protections(sandbox: Sandbox, core_dumps: str) -> Mapping[str, str]:

@@ -7,6 +7,7 @@ from functools import partial
 
 from cenoby.access.budgets.ledger import Ledger
 from cenoby.app.rule_judge import ModelJudge
+from cenoby.app.secret_use import secret_sent
 from cenoby.app.shipped_mads import Parts
 from cenoby.colony.host import Host
 from cenoby.colony.pins import Pins
@@ -84,7 +85,7 @@ def _judge(parts: Parts) -> ModelJudge:
     return ModelJudge(
         judge,
         Catalogue(settings.models, counter),
-        ModelClient(parts.egress, parts.vault.read_for_colony, counter, clock, circuits=circuits),
+        ModelClient(parts.egress, secret_sent(parts.vault, "colony"), counter, clock, circuits=circuits),
         Ledger(parts.database, BudgetSettings(usd_per_day=judge.usd_per_day), clock),
         clock,
     )

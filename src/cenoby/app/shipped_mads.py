@@ -15,6 +15,7 @@ from cenoby.access.principals import Principal
 from cenoby.app.event_catalogue import present_form
 from cenoby.app.mad_loading import load_mad_class
 from cenoby.app.networking import Network, one_process
+from cenoby.app.secret_use import fetch_with_secret, roles_of, secret_sent, secret_told
 from cenoby.bus.contract import MessageBus
 from cenoby.bus.work import WorkQueue
 from cenoby.colony.apis.document import ApiDocument, read_document
@@ -33,6 +34,8 @@ from cenoby.kernel.settings_file import SettingsError
 from cenoby.protection.egress import EgressGuard
 from cenoby.protection.egress_rules.sender import Sender
 from cenoby.protection.evidence.log import EvidenceLog
+from cenoby.protection.vault.lease_calls import LeaseCalls
+from cenoby.protection.vault.policy_calls import PolicyCalls
 from cenoby.protection.vault.vault import Vault
 from cenoby.sandbox.cell import Sandbox
 from cenoby.store.database import Database
@@ -104,7 +107,11 @@ def _fiedler(parts: Parts) -> Mad:
     return Fiedler(
         catalogue=Catalogue(parts.settings.models, counter),
         client=ModelClient(
-            parts.egress, parts.vault.read_for_colony, counter, parts.ports.clock, circuits=parts.ports.breakers.of
+            parts.egress,
+            secret_sent(parts.vault, "fiedler"),
+            counter,
+            parts.ports.clock,
+            circuits=parts.ports.breakers.of,
         ),
         usage=UsageBook(parts.database, parts.ports.clock),
         ledger=parts.ports.ledger,
@@ -114,7 +121,11 @@ def _fiedler(parts: Parts) -> Mad:
 def _turing(parts: Parts) -> Mad:
     from cenoby.mads.turing import Turing
 
-    return Turing(keeper=parts.vault)
+    return Turing(
+        keeper=parts.vault,
+        leases=LeaseCalls(parts.vault),
+        policies=PolicyCalls(parts.vault, partial(roles_of, parts.ports.identities)),
+    )
 
 
 def _grace(parts: Parts) -> Mad:
@@ -172,7 +183,7 @@ def _foreign_colony(name: str, parts: Parts) -> Mad:
 
     settings = parts.settings.colonies[name]
     documents = [_document(one.document) for one in settings.uses]
-    link = Link(name, settings.url, partial(parts.vault.read_for_colony, settings.token), parts.egress)
+    link = Link(name, settings.url, partial(secret_sent(parts.vault, name), settings.token, settings.url), parts.egress)
     return foreign_colony(name, settings, documents, link)
 
 
@@ -210,13 +221,6 @@ def _grants(mad: str, parts: Parts) -> Grants:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return folder
 
-    async def secret(name: str) -> str:
-        return await parts.vault.read_for_mad(mad, name)
-
-    async def fetch(url: str) -> tuple[int, str, bytes]:
-        fetched = await parts.egress.fetch("GET", url, by=sender)
-        return fetched.status, fetched.headers.get("content-type", ""), fetched.body
-
     async def call_tool(tool: str, arguments: Mapping[str, Any]) -> Any:
         return (await parts.pipeline.run(Invocation(tool, dict(arguments), principal))).unwrap()
 
@@ -229,8 +233,8 @@ def _grants(mad: str, parts: Parts) -> Grants:
     return Grants(
         clock=parts.ports.clock,
         files=files,
-        secret=secret,
-        fetch=fetch,
+        secret=secret_told(parts.vault, mad),
+        fetch=fetch_with_secret(parts.egress, parts.vault, mad, sender),
         call_tool=call_tool,
         call_later=call_later,
         lists_changed=lists_changed,

@@ -281,6 +281,35 @@ policy.command(
 )
 app.command(policy)
 
+secret = App(name="secret", help="Secrets: keep them, say who may use which for what, see who holds one.")
+secret.command(
+    "cenoby.cli.secret:list_", name="list", help="List secrets: whose, who reads them, how many versions; never values."
+)
+secret.command(
+    "cenoby.cli.secret:set_",
+    name="set",
+    help="Store a secret, or its next version; the value is read from standard input, on a terminal without echo.",
+)
+secret.command("cenoby.cli.secret:get", help="Print the value of a secret; that it was read is on record before.")
+secret.command(
+    "cenoby.cli.secret:rotate",
+    help="Give a secret its next value now: as its settings say, else by chance. The value is not printed.",
+)
+secret.command("cenoby.cli.secret:revoke", help="Destroy the value of a version, or of all; leases for it end.")
+secret.command(
+    "cenoby.cli.secret:policy",
+    help="Show who may use a secret for what, or give it another policy; only a person may change it.",
+)
+secret.command(
+    "cenoby.cli.secret:explain",
+    help="Say what the policy of a secret decides on a use, and how each permit fits. Exit code 0, whatever it is.",
+)
+secret.command("cenoby.cli.secret:leases", help="List leases: who holds which value, and until when.")
+secret.command(
+    "cenoby.cli.secret:revoke_lease", name="revoke-lease", help="End one lease, or all of a holder or of a secret."
+)
+app.command(secret)
+
 config = App(name="config", help="The settings: what is allowed, what is in force, whether a file is right.")
 config.command("cenoby.cli.config:schema", help="Print the JSON Schema of the settings file.")
 config.command("cenoby.cli.config:show", help="Print the settings in force, defaults included.")

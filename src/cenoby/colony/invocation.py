@@ -238,6 +238,11 @@ class Call:
         return Sender(caller.agent, caller.tenant, caller.roles, self._invocation.target.name)
 
     @property
+    def tool(self) -> str:
+        """Canonical name of the tool that is called."""
+        return self._invocation.target.name
+
+    @property
     def client(self) -> ClientChannel | None:
         """The caller's client, where the call came from one."""
         return self._invocation.client

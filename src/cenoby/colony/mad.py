@@ -32,6 +32,25 @@ class ToolCaller(Protocol):
         ...
 
 
+class Fetch(Protocol):
+    """Fetches a page through the egress guard."""
+
+    async def __call__(
+        self, url: str, *, secret: str = "", header: str = "authorization", form: str = "Bearer {}"
+    ) -> tuple[int, str, bytes]:
+        """`(status, content type, body)`.
+
+        Args:
+            secret: name of a secret that goes along in a header, so that the MAD never holds it; empty for none.
+                Where the answer repeats the value, it is blacked out.
+            header, form: of the header; `{}` stands for the value.
+
+        Raises:
+            CenobyError: it may not be fetched, nothing answers, or the secret may not be used so.
+        """
+        ...
+
+
 class ListsChanged(Protocol):
     """Has listening clients told that lists of this MAD changed."""
 
@@ -48,7 +67,7 @@ class Grants:
         clock: the time.
         files: a directory of the MAD's own, made when first asked for.
         secret: reads a secret by name; refused unless the secret names this MAD as a reader.
-        fetch: `(url) -> (status, content type, body)` through the egress guard.
+        fetch: `(url, secret="") -> (status, content type, body)` through the egress guard.
         call_tool: calls another tool as this MAD.
         call_later: `(tool, arguments, key="") -> id`: has an idempotent tool called as this MAD, over crashes and
             failures, until it succeeds or lies among the dead letters; durable when it returns.
@@ -58,7 +77,7 @@ class Grants:
     clock: Clock
     files: Callable[[], Path]
     secret: Callable[[str], Awaitable[str]]
-    fetch: Callable[[str], Awaitable[tuple[int, str, bytes]]]
+    fetch: Fetch
     call_tool: ToolCaller
     call_later: Callable[..., Awaitable[str]]
     lists_changed: ListsChanged

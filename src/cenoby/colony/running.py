@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from typing import Any
 
 import msgspec
@@ -15,6 +16,9 @@ from cenoby.telemetry.logs import get_logger
 
 _log = get_logger("colony.running")
 
+serving: ContextVar[str] = ContextVar("serving", default="")
+"""Canonical name of the tool that the current task serves: what a MAD uses meanwhile, it uses for that."""
+
 
 async def run_tool(tool: Tool, call: Call, invocation: Invocation) -> ToolReply:
     """What the tool gives back, in plain form.
@@ -22,6 +26,7 @@ async def run_tool(tool: Tool, call: Call, invocation: Invocation) -> ToolReply:
     Raises:
         CenobyError: what the tool raised; ToolFault `tool_failed` for anything that is not one of ours.
     """
+    outer = serving.set(tool.name)
     try:
         result = await tool.run(call, **invocation.parsed)
     except CenobyError:
@@ -35,6 +40,8 @@ async def run_tool(tool: Tool, call: Call, invocation: Invocation) -> ToolReply:
         raise ToolFault(
             "tool_failed", f"{tool.name} failed; the log has the cause under correlation {invocation.correlation}."
         ) from error
+    finally:
+        serving.reset(outer)
     if isinstance(result, ToolContent):
         return ToolReply(blocks=result.blocks, is_error=result.is_error)
     return ToolReply(value=msgspec.to_builtins(result, enc_hook=_plain))

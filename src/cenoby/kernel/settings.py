@@ -24,6 +24,7 @@ from cenoby.kernel.settings_flows import FlowSettings
 from cenoby.kernel.settings_identity import AgentSettings, Name, OAuthSettings, TokenSettings
 from cenoby.kernel.settings_policy import PolicySettings
 from cenoby.kernel.settings_rules import RuleSettings
+from cenoby.kernel.settings_secrets import SecretSettings
 from cenoby.kernel.settings_section import Count, HostPort, Seconds, Section
 
 
@@ -302,6 +303,7 @@ class Settings(Section):
     rules: RuleSettings = RuleSettings()
     dlp: DlpSettings = DlpSettings()
     vault: VaultSettings = VaultSettings()
+    secrets: SecretSettings = SecretSettings()
     evidence: EvidenceSettings = EvidenceSettings()
     sandbox: SandboxSettings = SandboxSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

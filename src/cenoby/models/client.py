@@ -28,8 +28,8 @@ from cenoby.protection.egress_policy import EgressRefused
 from cenoby.protection.egress_rules.errors import EgressSpent
 from cenoby.protection.egress_rules.sender import COLONY, Sender
 
-SecretReader = Callable[[str], Awaitable[str]]
-"""The value of a secret by its name, read at the moment it is used and kept nowhere."""
+SecretReader = Callable[[str, str], Awaitable[str]]
+"""The value of a secret by its name, for a header of a request to that URL; read when it is used and kept nowhere."""
 
 Delta = Callable[[str], Awaitable[None]]
 """Takes the next piece of a streamed answer."""
@@ -147,7 +147,7 @@ class ModelClient:
             await self._wait(result, attempts, ends_ns)
 
     async def _key(self, model: Model) -> str:
-        key = (await self._secrets(model.key)).strip() if model.key else ""
+        key = (await self._secrets(model.key, model.url)).strip() if model.key else ""
         if not (key.isascii() and key.isprintable()) or " " in key:
             raise ModelFault(
                 "model_key_refused", f"Secret {model.key!r} is not an API key: it holds blanks or control characters."

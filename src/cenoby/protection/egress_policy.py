@@ -125,6 +125,15 @@ def spelled_host(text: str) -> str:
     return host
 
 
+def place_of(url: str) -> str:
+    """`host:port` to which the guarded client takes a URL, as it reads it; nothing is said of whether it may.
+
+    Raises:
+        EgressRefused: `egress_url`.
+    """
+    return _parse(url).place
+
+
 def _parse(text: str) -> Target:
     if len(text) > _LONGEST_URL:
         raise EgressRefused("egress_url", f"The URL is longer than {_LONGEST_URL} characters.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cenoby.kernel.events import Event
 
 
@@ -21,18 +23,24 @@ class SecretRotated(Event, frozen=True, tag="secret_rotated.v1"):
     colony_only: bool
 
 
-class SecretRead(Event, frozen=True, tag="secret_read.v1"):
+class SecretRead(Event, frozen=True, tag="secret_read.v2"):
     """A value is about to be told, to the caller or to the colony itself.
 
     Attributes:
         name, version: which secret.
         tenant, mad: whose, and for which MAD, where the colony itself reads it.
+        tool, to: which tool is being served meanwhile, and to which host:port it goes in a header; since version 2.
+        lease: the lease under which it is told; since version 2.
     """
 
     name: str
     version: int
     tenant: str = ""
     mad: str = ""
+    tool: str = ""
+    to: str = ""
+    lease: str = ""
+    upgraders = {1: dict}
 
 
 class SecretRefused(Event, frozen=True, tag="secret_refused.v1"):
@@ -50,6 +58,65 @@ class SecretRevoked(Event, frozen=True, tag="secret_revoked.v1"):
 
     name: str
     version: int | None
+
+
+class SecretPolicySet(Event, frozen=True, tag="secret_policy_set.v1"):
+    """The policy of a secret is about to become another one, or none (`permits` is null); `notes` says why.
+
+    Attributes:
+        name: which secret of the caller's tenant.
+        permits: the policy, as plain JSON types.
+    """
+
+    name: str
+    permits: list[dict[str, Any]] | None
+
+
+class SecretLeased(Event, frozen=True, tag="secret_leased.v1"):
+    """Somebody is about to hold a value until a time.
+
+    Attributes:
+        lease: its id.
+        name, version: which secret.
+        holder: an agent, or `mad:<name>`.
+        until, renewable_until: RFC 3339, UTC.
+        tenant: whose secret, where the colony itself holds it.
+    """
+
+    lease: str
+    name: str
+    version: int
+    holder: str
+    until: str
+    renewable_until: str
+    tenant: str = ""
+
+
+class SecretLeaseRenewed(Event, frozen=True, tag="secret_lease_renewed.v1"):
+    """A secret lease is about to last until another time."""
+
+    lease: str
+    name: str
+    holder: str
+    until: str
+    tenant: str = ""
+
+
+class SecretLeaseEnded(Event, frozen=True, tag="secret_lease_ended.v1"):
+    """A secret lease is over: `expired`, `revoked` by somebody, or `destroyed` with the value it was for.
+
+    Attributes:
+        lease: its id.
+        name, holder: which secret, and who held it.
+        why: expired, revoked or destroyed.
+        tenant: whose secret, where the colony itself ends it.
+    """
+
+    lease: str
+    name: str
+    holder: str
+    why: str
+    tenant: str = ""
 
 
 class MasterKeyRotated(Event, frozen=True, tag="master_key_rotated.v1"):

@@ -36,6 +36,56 @@ class Caller(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """One use of a secret that somebody wants.
+
+    Attributes:
+        tenant: whose secret.
+        agent, roles: the caller to whom it is to be told; empty where the colony uses it itself.
+        mad: the MAD that uses it, `colony` for a part of the colony that is none; empty where it is told to a caller.
+        tool: canonical name of the tool that is being served; empty for none.
+        to: `host:port` to which it goes in a header; empty where it goes to no server.
+    """
+
+    tenant: str
+    agent: str = ""
+    roles: tuple[str, ...] = ()
+    mad: str = ""
+    tool: str = ""
+    to: str = ""
+
+    @property
+    def who(self) -> str:
+        """The agent, or `mad:<name>`: whose leases and uses are counted together."""
+        return f"mad:{self.mad}" if self.mad else self.agent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseInfo:
+    """A secret lease: for how long somebody may hold a value that was told.
+
+    Attributes:
+        id: of the lease.
+        tenant, name, version: of which secret.
+        holder: an agent, or `mad:<name>`.
+        begun_ns, expires_ns: since when and until when, unless it is renewed; Unix nanoseconds.
+        ends_ns: up to when it can be renewed; the same as `expires_ns` where it cannot.
+        ended_ns, ended_why: when and why it is over; None and "" while it is not.
+    """
+
+    id: str
+    tenant: str
+    name: str
+    version: int
+    holder: str
+    begun_ns: int
+    expires_ns: int
+    ends_ns: int
+    ended_ns: int | None = None
+    ended_why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VersionInfo:
     """One version of a secret.
 
@@ -79,6 +129,7 @@ class SecretValue:
     name: str
     version: int
     value: str
+    lease: LeaseInfo | None = None
 
     def __repr__(self) -> str:
         return f"SecretValue(name={self.name!r}, version={self.version})"

@@ -24,6 +24,12 @@ class SecretRefused(Refused):
         "secret_not_reader": "The secret names its readers, and the caller is none of them.",
         "secret_colony_only": "The colony uses this secret itself; it is told to nobody.",
         "secret_not_owner": "Only the owner of a restricted secret, its readers and operators may change it.",
+        "secret_policy": "The secret has a policy, and no permit of it lets this use through; `cenoby secret explain` "
+        "shows which part does not fit.",
+        "secret_used_up": "A permit of its policy lets it through only so often; `retry_after` says when again.",
+        "secret_policy_fixed": "A secret that exists gets another policy by a person, with `cenoby secret policy`.",
+        "secret_person": "Only a person may do this; sign in as one, or use a token of the kind `person`.",
+        "secret_lease_over": "The lease is over, or cannot last longer; ask for the secret again.",
         "secret_invalid": "A name, a reader or a value is not of the form that secrets have; the message says which.",
     }
 
@@ -34,6 +40,7 @@ class SecretNotFound(NotFound):
     codes = {
         "secret_unknown": "There is no secret of that name; list_secrets shows the names.",
         "secret_version_unknown": "The secret has no version of that number; list_versions shows them.",
+        "secret_lease_unknown": "There is no such lease for this caller; list_leases shows them.",
         "secret_revoked": "That version was revoked and its value destroyed; set a new one or name another version.",
     }
 
@@ -86,16 +93,17 @@ def check_mad(mad: str, info: VersionInfo) -> None:
         )
 
 
-def check_change(caller: Caller, secret: SecretInfo, stewards: Collection[str]) -> None:
+def check_change(caller: Caller, secret: SecretInfo, stewards: Collection[str], *, governed: bool = False) -> None:
     """Pass if the caller may add versions to the secret and revoke them.
 
-    A secret that anybody may read, anybody may change; both need the capability, of course.
+    A secret that anybody may read, anybody may change; both need the capability, of course. `governed` says that the
+    secret has a policy, so that not anybody may read it.
 
     Raises:
         SecretRefused: `secret_not_owner`.
     """
     info = secret.newest
-    if not info.readers and not info.colony_only:
+    if not info.readers and not info.colony_only and not governed:
         return
     if caller.agent == secret.owner or not set(stewards).isdisjoint(caller.roles):
         return
@@ -105,6 +113,16 @@ def check_change(caller: Caller, secret: SecretInfo, stewards: Collection[str]) 
         "secret_not_owner",
         f"Secret {info.name!r} is restricted: its owner {secret.owner!r}, its readers and operators may change it.",
     )
+
+
+def check_person(kind: str, what: str) -> None:
+    """Pass if it is a person who asks.
+
+    Raises:
+        SecretRefused: `secret_person`.
+    """
+    if kind != "person":
+        raise SecretRefused("secret_person", f"{what} is for a person to decide; this caller is of the kind {kind!r}.")
 
 
 def _is_reader(caller: Caller, info: VersionInfo) -> bool:

@@ -10,17 +10,21 @@ from __future__ import annotations
 import asyncio
 import secrets
 import string
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.envelope import DEFAULT_TENANT
+from cenoby.kernel.settings_secrets import SecretPermit, SecretSettings
 from cenoby.protection import events
-from cenoby.protection.secrets import Caller, Journalled, SecretInfo, SecretValue, VersionInfo
+from cenoby.protection.secrets import Caller, Journalled, LeaseInfo, SecretInfo, SecretValue, Use, VersionInfo
+from cenoby.protection.vault import refusals
 from cenoby.protection.vault.backend import SecretBackend
 from cenoby.protection.vault.key_ring import KeyRing
 from cenoby.protection.vault.keys import KeySource
+from cenoby.protection.vault.leases import SecretLeases
 from cenoby.protection.vault.own_backend import OwnBackend
-from cenoby.protection.vault.rule import SecretNotFound, SecretRefused, check_change, check_mad, check_new, check_read
+from cenoby.protection.vault.policies import SecretPolicies
+from cenoby.protection.vault.rule import SecretRefused, check_change, check_mad, check_new, check_read
 from cenoby.store.database import Database
 
 _ALPHABET = string.ascii_letters + string.digits
@@ -32,14 +36,26 @@ class Vault:
     Args:
         backend: keeps the versions.
         record: journals accesses of the colony itself; callers of the other methods bring their own.
+        policies: who may use which secret for what, beyond its readers.
+        leases: who holds which value, and until when.
         stewards: roles that may replace and revoke any secret (and read no more than others).
     """
 
-    def __init__(self, backend: SecretBackend, record: Journalled, stewards: Collection[str] = ("operator",)) -> None:
+    def __init__(
+        self,
+        backend: SecretBackend,
+        record: Journalled,
+        policies: SecretPolicies,
+        leases: SecretLeases,
+        stewards: Collection[str] = ("operator",),
+    ) -> None:
         self._backend = backend
         self._record = record
         self._stewards = stewards
         self._changing = asyncio.Lock()
+        self._leasing = asyncio.Lock()
+        self.policies = policies
+        self.leases = leases
 
     @classmethod
     async def open(
@@ -50,6 +66,7 @@ class Vault:
         clock: Clock,
         record: Journalled,
         stewards: Collection[str] = ("operator",),
+        settings: SecretSettings | None = None,
     ) -> Vault:
         """The vault over the colony's own database, with the master key that `source` keeps.
 
@@ -57,7 +74,10 @@ class Vault:
             VaultError: the key is missing, wrong, exposed or unusable; the message says what to do.
         """
         ring = await KeyRing.open(database, source, clock, record)
-        return cls(OwnBackend(database, lambda: ring, clock), record, stewards)
+        settings = settings or SecretSettings()
+        policies = SecretPolicies(database, clock, settings.named, DEFAULT_TENANT)
+        leases = SecretLeases(database, clock, settings)
+        return cls(OwnBackend(database, lambda: ring, clock), record, policies, leases, stewards)
 
     async def set_secret(
         self,
@@ -67,6 +87,7 @@ class Vault:
         *,
         readers: Sequence[str] | None = None,
         colony_only: bool | None = None,
+        permits: Sequence[SecretPermit] | None = None,
         record: Journalled,
     ) -> VersionInfo:
         """Store a new version.
@@ -75,34 +96,54 @@ class Vault:
             readers: `role:<name>` or `agent:<name>`; empty: whoever may read secrets. None: as the newest version has
                 it, and empty for a new secret. Readers go with the version, so new ones never see an older value.
             colony_only: tell it to no caller; None: as the newest version has it, and False for a new secret.
+            permits: the policy of a new secret; None: it has none but what the settings say.
 
         Raises:
-            SecretRefused: `secret_invalid`, `secret_not_owner`.
+            SecretRefused: `secret_invalid`, `secret_not_owner`, `secret_policy_fixed`.
         """
         async with self._changing:
             secret = await self._backend.read_secret(caller.tenant, name)
             if secret is not None:
-                await self._checked(lambda: check_change(caller, secret, self._stewards), secret.newest, record)
+                await self._check_change(caller, secret, record)
+                if permits is not None:
+                    raise refusals.policy_fixed(name)
                 readers = secret.newest.readers if readers is None else readers
                 colony_only = secret.newest.colony_only if colony_only is None else colony_only
-            return await self._add(
-                caller, name, value, tuple(sorted(set(readers or ()))), bool(colony_only), events.SecretSet, record
-            )
+            readers, kind = tuple(sorted(set(readers or ()))), events.SecretSet
+            check_new(name, value, readers)
+            if permits is not None:
+                # First the policy: at no moment is the value there without it.
+                await self.policies.set(caller, name, permits, "", record)
+            return await self._add(caller, name, value, readers, bool(colony_only), kind, record)
 
     async def get_secret(
-        self, caller: Caller, name: str, version: int | None = None, *, record: Journalled
+        self,
+        caller: Caller,
+        name: str,
+        version: int | None = None,
+        *,
+        tool: str = "",
+        lease_seconds: float | None = None,
+        record: Journalled,
     ) -> SecretValue:
         """Tell a secret to a caller.
 
         Args:
             version: which; None: the newest.
+            tool: canonical name of the tool by which it is asked for.
+            lease_seconds: for how long the caller means to hold it; None: no lease.
 
         Raises:
             SecretNotFound: there is none, or it was revoked.
-            SecretRefused: `secret_not_reader`, `secret_colony_only`.
+            SecretRefused: `secret_not_reader`, `secret_colony_only`, `secret_policy`, `secret_used_up`.
             VaultError: `secret_damaged`.
         """
-        return await self._tell(caller.tenant, name, version, lambda info: check_read(caller, info), record)
+        use = Use(tenant=caller.tenant, agent=caller.agent, roles=caller.roles, tool=tool)
+
+        async def lease(info: VersionInfo) -> LeaseInfo | None:
+            return None if lease_seconds is None else await self.leases.begin(use, info, lease_seconds, record)
+
+        return await self._tell(use, name, version, lambda info: check_read(caller, info), record, lease)
 
     async def list_secrets(self, caller: Caller, *, after: str = "", limit: int = 100) -> list[SecretInfo]:
         """The caller's tenant's secrets by name, without their values: those after the name `after`."""
@@ -116,7 +157,7 @@ class Vault:
         """
         found = await self._backend.read_versions(caller.tenant, name)
         if not found:
-            raise _unknown(name)
+            raise refusals.unknown(name)
         return found
 
     async def rotate_secret(
@@ -133,7 +174,7 @@ class Vault:
         """
         async with self._changing:
             secret = await self._secret(caller.tenant, name)
-            await self._checked(lambda: check_change(caller, secret, self._stewards), secret.newest, record)
+            await self._check_change(caller, secret, record)
             value = "".join(secrets.choice(_ALPHABET) for _ in range(length)) if new_value is None else new_value
             newest, kind = secret.newest, events.SecretRotated
             return await self._add(caller, name, value, newest.readers, newest.colony_only, kind, record)
@@ -150,31 +191,69 @@ class Vault:
         async with self._changing:
             secret = await self._secret(caller.tenant, name)
             if version is not None and not 1 <= version <= secret.versions:
-                raise _version_unknown(name, version)
-            await self._checked(lambda: check_change(caller, secret, self._stewards), secret.newest, record)
+                raise refusals.version_unknown(name, version)
+            await self._check_change(caller, secret, record)
             await record(events.SecretRevoked(name=name, version=version))
+            await self.leases.end(
+                await self.leases.live(caller.tenant, name=name, version=version or 0), "destroyed", record
+            )
             return await self._backend.revoke(caller.tenant, name, version, caller.agent)
 
-    async def read_for_colony(self, name: str, tenant: str = DEFAULT_TENANT) -> str:
+    async def read_for_colony(
+        self,
+        name: str,
+        tenant: str = DEFAULT_TENANT,
+        *,
+        mad: str = "colony",
+        tool: str = "",
+        to: str = "",
+        leased: bool = False,
+    ) -> str:
         """The newest version of a secret that the settings name, for the colony's own use.
 
-        Raises:
-            SecretNotFound: there is none, or it was revoked.
-            VaultError: `secret_damaged`.
-        """
-        told = await self._tell(tenant, name, None, lambda info: None, self._record, own=True)
-        return told.value
-
-    async def read_for_mad(self, mad: str, name: str, tenant: str = DEFAULT_TENANT) -> str:
-        """The newest version of a secret that names the hosted MAD as a reader (`agent:<mad>`).
+        Args:
+            mad, tool, to: as for `Use`.
+            leased: under a lease of the MAD's own, which is begun and renewed as needed.
 
         Raises:
             SecretNotFound: there is none, or it was revoked.
-            SecretRefused: `secret_not_reader`.
+            SecretRefused: `secret_policy`, `secret_used_up`.
             VaultError: `secret_damaged`.
         """
-        told = await self._tell(tenant, name, None, lambda info: check_mad(mad, info), self._record, own=True, mad=mad)
-        return told.value
+        use = Use(tenant=tenant, mad=mad, tool=tool, to=to)
+        return await self._use(use, name, lambda info: None, leased=leased)
+
+    async def read_for_mad(
+        self, mad: str, name: str, tenant: str = DEFAULT_TENANT, *, tool: str = "", to: str = ""
+    ) -> str:
+        """The newest version of a secret that names the hosted MAD as a reader (`agent:<mad>`), under its lease.
+
+        Args:
+            tool, to: as for `Use`.
+
+        Raises:
+            SecretNotFound: there is none, or it was revoked.
+            SecretRefused: `secret_not_reader`, `secret_policy`, `secret_used_up`.
+            VaultError: `secret_damaged`.
+        """
+        use = Use(tenant=tenant, mad=mad, tool=tool, to=to)
+        return await self._use(use, name, lambda info: check_mad(mad, info), leased=True)
+
+    async def recheck(
+        self, use: Use, lease: LeaseInfo, check: Callable[[VersionInfo], None], record: Journalled
+    ) -> None:
+        """Pass if the holder of a lease might still be told the version it is for; nothing is told or counted.
+
+        Raises:
+            SecretNotFound, SecretRefused: as for `get_secret`.
+        """
+        info = await self._version(use.tenant, lease.name, lease.version)
+        await self._checked(lambda: check(info), info, record)
+        try:
+            await self.policies.require(lease.name, use)
+        except SecretRefused as refusal:
+            await record(refusals.refused_event(info, refusal, "", ""))
+            raise
 
     async def rotate_master_key(self, *, record: Journalled) -> str:
         """Put a new master key in force and wrap every data key with it; the new key's id.
@@ -203,32 +282,60 @@ class Vault:
             caller.tenant, name, value, readers=readers, colony_only=colony_only, created_by=caller.agent
         )
 
+    async def _use(self, use: Use, name: str, check: Callable[[VersionInfo], None], *, leased: bool) -> str:
+        async def lease(info: VersionInfo) -> LeaseInfo | None:
+            if not leased:
+                return None
+            # Calls at the same time share one lease.
+            async with self._leasing:
+                return await self.leases.held(use, info, self._record)
+
+        value = (await self._tell(use, name, None, check, self._record, lease)).value
+        return refusals.header_value(name, value) if use.to else value
+
     async def _tell(
         self,
-        tenant: str,
+        use: Use,
         name: str,
         version: int | None,
         check: Callable[[VersionInfo], None],
         record: Journalled,
-        *,
-        own: bool = False,
-        mad: str = "",
+        lease: Callable[[VersionInfo], Awaitable[LeaseInfo | None]],
     ) -> SecretValue:
-        info = await self._version(tenant, name, version)
-        told = tenant if own else ""  # a caller's tenant is in the header of the record
-        await self._checked(lambda: check(info), info, record, tenant=told, mad=mad)
+        info = await self._version(use.tenant, name, version)
+        # A caller's tenant is in the header of the record.
+        tenant = use.tenant if use.mad else ""
+        await self._checked(lambda: check(info), info, record, tenant=tenant, mad=use.mad)
         self._backend.require_open()
-        await record(events.SecretRead(name=name, version=info.version, tenant=told, mad=mad))
+        try:
+            await self.policies.admit(name, use)
+        except SecretRefused as refusal:
+            await record(refusals.refused_event(info, refusal, tenant, use.mad))
+            raise
+        held = await lease(info)
+        under = held.id if held else ""
+        to, tool = use.to, use.tool if use.mad else ""
+        await record(
+            events.SecretRead(
+                name=name, version=info.version, tenant=tenant, mad=use.mad, tool=tool, to=to, lease=under
+            )
+        )
         # Only now the value: a revocation that came between is obeyed.
-        value = await self._backend.read_value(tenant, name, info.version)
+        value = await self._backend.read_value(use.tenant, name, info.version)
         if value is None:
-            raise _revoked(info)
-        return SecretValue(name=name, version=info.version, value=value)
+            raise refusals.revoked(info)
+        return SecretValue(name=name, version=info.version, value=value, lease=held)
+
+    async def _check_change(self, caller: Caller, secret: SecretInfo, record: Journalled) -> None:
+        governed = bool(await self.policies.of(caller.tenant, secret.newest.name))
+        await self._checked(
+            lambda: check_change(caller, secret, self._stewards, governed=governed), secret.newest, record
+        )
 
     async def _secret(self, tenant: str, name: str) -> SecretInfo:
         found = await self._backend.read_secret(tenant, name)
         if found is None:
-            raise _unknown(name)
+            raise refusals.unknown(name)
         return found
 
     async def _version(self, tenant: str, name: str, version: int | None) -> VersionInfo:
@@ -236,10 +343,10 @@ class Vault:
         if version is not None and version != info.version:
             found = await self._backend.read_version(tenant, name, version)
             if found is None:
-                raise _version_unknown(name, version)
+                raise refusals.version_unknown(name, version)
             info = found
         if info.revoked_ns is not None:
-            raise _revoked(info)
+            raise refusals.revoked(info)
         return info
 
     async def _checked(
@@ -248,25 +355,5 @@ class Vault:
         try:
             check()
         except SecretRefused as refusal:
-            await record(
-                events.SecretRefused(name=info.name, version=info.version, reason=refusal.code, tenant=tenant, mad=mad)
-            )
+            await record(refusals.refused_event(info, refusal, tenant, mad))
             raise
-
-
-def _unknown(name: str) -> SecretNotFound:
-    return SecretNotFound("secret_unknown", f"There is no secret {name[:128]!r}; list_secrets shows the names.")
-
-
-def _version_unknown(name: str, version: int) -> SecretNotFound:
-    return SecretNotFound(
-        "secret_version_unknown", f"Secret {name!r} has no version {version}; list_versions shows them."
-    )
-
-
-def _revoked(info: VersionInfo) -> SecretNotFound:
-    return SecretNotFound(
-        "secret_revoked",
-        f"Version {info.version} of secret {info.name!r} was revoked and its value destroyed; set a new one, or name "
-        "another version.",
-    )
