@@ -81,7 +81,7 @@ class Identities:
         self.foreign: ForeignTokens | None = None
         """What other authorities vouch for, where the settings name any."""
         self.ends = 0
-        """Grows whenever a token may have been revoked; who remembers it knows whether to ask `ended`."""
+        """Grows whenever a token or an agent changed; who remembers it knows whether to ask `ended`, or `still`."""
         self._by_sha256: dict[str, str] = {}
         self._revoking: set[str] = set()
         """Tokens whose revocation was asked for, and may not be on disk."""
@@ -355,11 +355,11 @@ class Identities:
             self._holds.check(agent)
 
     def _blocked_changed(self, names: Collection[str]) -> None:
-        self.ends += 1
         self._agents_changed(names)
 
     def _agents_changed(self, names: Collection[str]) -> None:
         self._recent.clear()
+        self.ends += 1
         for name in names:
             self._holds.check(name)
 

@@ -27,6 +27,7 @@ class ColonyUnavailable(Unavailable):
         "circuit_held_open": "A person opened this circuit; they say in the message why, and must close it again.",
         "mad_down": "The MAD was killed, or broke too often; the message says why. A person must restart it.",
         "node_not_started": "The process for a MAD did not come up; its log has the reason, and the MAD stays.",
+        "rule_changed": "The rule changed while the call waited, and a person must decide it by now; call again.",
         "mad_stopped": "The MAD was stopped or restarted during the call; its work may be done in part.",
     }
 

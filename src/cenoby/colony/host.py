@@ -281,6 +281,8 @@ class Host(Directory):
         async def work() -> ToolReply:
             if told is not None:
                 await told()
+            if invocation.last_look is not None:
+                invocation.last_look(invocation)
             invocation.began = True
             # Looked up again: while the call waited, the MAD may have been made anew.
             return await run_tool(self._own_tool(name), call, invocation)

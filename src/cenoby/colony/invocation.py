@@ -66,9 +66,9 @@ class Invocation:
 
     __slots__ = (
         "action", "allowed", "approval", "arguments", "asks", "began", "canonical", "causation", "client",
-        "conversation", "correlation", "credential", "ends_seen", "flow", "id", "intended", "marks", "metadata",
-        "outcome", "parsed", "policy", "policy_set", "principal", "published", "removed", "reservation", "resumes",
-        "risk", "rules", "spends", "spent", "spent_tokens", "started_ns", "tool", "tool_name",
+        "conversation", "correlation", "credential", "ends_seen", "flow", "id", "intended", "last_look", "marks",
+        "metadata", "outcome", "parsed", "policy", "policy_set", "principal", "published", "removed", "reservation",
+        "resumes", "risk", "rules", "spends", "spent", "spent_tokens", "started_ns", "tool", "tool_name",
     )  # fmt: skip
 
     def __init__(
@@ -124,6 +124,8 @@ class Invocation:
         self.spent: int | None = None
         self.spent_tokens: int | None = None
         self.intended = False
+        self.last_look: Callable[[Invocation], None] | None = None
+        """Asked in the moment before the tool begins, and raises where it may not any more."""
         self.began = False
         self.outcome: Outcome | None = None
         self.started_ns = 0

@@ -9,7 +9,7 @@ import msgspec
 
 from cenoby.store.chain import FIRST_PREV_HASH
 from cenoby.store.engine import Connection
-from cenoby.store.journal_counts import CallCount
+from cenoby.store.journal_counts import NOT_COUNTED, CallCount
 from cenoby.store.journal_index import covered_up_to
 from cenoby.store.journal_writer import RecordRef
 
@@ -129,15 +129,16 @@ def open_intents(connection: Connection, node: str) -> list[Record]:
 
 
 def count_calls(connection: Connection, since_ns: int) -> list[CallCount]:
-    """Calls since then by agent, tool and tenant; each has exactly one record that carries its decision."""
+    """Calls since then by agent, tool and tenant; each has exactly one record that carries its decision. What a limit
+    refused is none of them."""
     start = (
         connection.execute("SELECT max(last) FROM journal_block WHERE latest_ns < ?", (since_ns,)).fetchone()[0] or 0
     )
     statement = (
         "SELECT agent, mad, count(*), tool, tenant FROM journal_record WHERE position > ? AND time_ns >= ? "
-        "AND decision <> '' AND agent <> '' GROUP BY agent, mad, tool, tenant"
+        "AND decision <> '' AND agent <> '' AND code NOT IN (?, ?, ?, ?) GROUP BY agent, mad, tool, tenant"
     )
-    return [CallCount(*row) for row in connection.execute(statement, (start, since_ns))]
+    return [CallCount(*row) for row in connection.execute(statement, (start, since_ns, *NOT_COUNTED))]
 
 
 def _last_clean_stop(connection: Connection) -> int:

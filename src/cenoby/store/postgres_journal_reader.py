@@ -8,7 +8,7 @@ import msgspec
 
 from cenoby.store.chain import FIRST_PREV_HASH
 from cenoby.store.engine import Connection
-from cenoby.store.journal_counts import CallCount
+from cenoby.store.journal_counts import NOT_COUNTED, CallCount
 from cenoby.store.journal_index import FACETS
 from cenoby.store.journal_reader import JournalPage, JournalQuery, Record
 from cenoby.store.journal_writer import RecordRef
@@ -76,11 +76,12 @@ def open_intents(connection: Connection, node: str) -> list[Record]:
 
 
 def count_calls(connection: Connection, since_ns: int) -> list[CallCount]:
-    """Calls since then by agent, tool and tenant; each has exactly one record that carries its decision."""
+    """Calls since then by agent, tool and tenant; each has exactly one record that carries its decision. What a limit
+    refused is none of them."""
     rows = connection.execute(
         "SELECT agent, mad, count(*), tool, tenant FROM journal WHERE time_ns >= ? AND decided AND agent <> ''"
-        " GROUP BY agent, mad, tool, tenant",
-        (since_ns,),
+        " AND code NOT IN (?, ?, ?, ?) GROUP BY agent, mad, tool, tenant",
+        (since_ns, *NOT_COUNTED),
     )
     return [CallCount(*row) for row in rows]
 

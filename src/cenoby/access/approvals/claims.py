@@ -16,7 +16,7 @@ from cenoby.access.approvals import refusals, sql
 from cenoby.access.approvals.events import CallParked
 from cenoby.access.approvals.grants import matching_grant
 from cenoby.access.approvals.parked_calls import ApprovalPorts, CallSeal, KeptResult, ParkedCall
-from cenoby.access.approvals.parked_flow import ParkedFlow
+from cenoby.access.approvals.parked_flow import BY_TIME, ParkedFlow
 from cenoby.access.approvals.refusals import MAX_PENDING
 from cenoby.access.approvals.sql import NEVER_NS, Approval, ParkedRow
 from cenoby.access.approvals.times import ApprovalTimes
@@ -160,8 +160,8 @@ class ApprovalClaims:
         if grant := matching_grant(connection, request, now_ns):
             return _Found("granted", request, grant=grant)
         found = sql.open_approval(connection, request.tenant, request.agent, request.tool, request.digest, now_ns)
-        if found is not None and found.status == "approved" and found.needed < request.needed:
-            # What it takes has become stricter since: the yes of one is not that of two.
+        if found is not None and found.status == "approved" and not _suffices(found, request):
+            # What it takes has become stricter since.
             found = None
         if found is not None and found.status == "approved":
             sql.use_approval(connection, found.id, run, "caller", now_ns)
@@ -185,7 +185,7 @@ class ApprovalClaims:
         same = (found.agent, found.tool, found.action, found.digest) == (
             request.agent, request.tool, request.action, request.digest,
         )  # fmt: skip
-        enough = found.needed >= request.needed
+        enough = not wanted.asks or _suffices(found, request)
         if same and enough and sql.use_approval(connection, found.id, wanted.call.invocation, "engine", now_ns):
             return _Found("passed", found)
         return _Found("lost", found)
@@ -241,6 +241,12 @@ class ApprovalClaims:
         if found.what == "lost":
             raise refusals.lost(request)
         raise refusals.denied(request) if found.what == "denied" else refusals.pending(request)
+
+
+def _suffices(approved: Approval, request: Approval) -> bool:
+    """Whether a yes is enough by now: one person's is not that of two, and time says yes to nothing of high risk."""
+    by_time = approved.decided_by == BY_TIME and request.risk >= RiskTier.HIGH
+    return approved.needed >= request.needed and not by_time
 
 
 class _Overtaken(Exception):

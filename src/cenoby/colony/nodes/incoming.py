@@ -206,6 +206,8 @@ class IncomingCalls:
 
         async def turn_came() -> None:
             waits.cancel()
+            # It may have waited for long since it was confirmed.
+            await self._confirm(invocation.caller, invocation)
             if invocation.target.says.idempotent:
                 await relay.tell(CallNews(invocation=invocation.id, kind="began"))
             elif not await relay.may_begin(work):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cenoby.colony.breaker import Breaker
 from cenoby.colony.invocation import Call, Invocation, Outcome
+from cenoby.colony.last_look import LastLook
 from cenoby.colony.stages import Ports
 from cenoby.colony.tool import ToolReply
 from cenoby.colony.under_way import UnderWay
@@ -23,10 +24,12 @@ class Dispatch:
         self._clock = ports.clock
         self._breakers = ports.breakers
         self._under_way = UnderWay(ports.kills)
+        self._last_look = LastLook(ports)
 
     async def __call__(self, invocation: Invocation) -> Outcome:
         deadline_ns = self._clock.now_ns() + round(invocation.target.says.timeout * 1e9)
         call = Call(invocation, self._journal.append, self._redactor, deadline_ns)
+        invocation.last_look = self._last_look
         self._under_way.enter(invocation)
         try:
             reply = await self._reply(invocation, call)
