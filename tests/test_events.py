@@ -163,6 +163,11 @@ async def test_every_event_in_the_journal_is_declared(tmp_path: Path) -> None:
     journalled = {name for name, kind in EVENTS.items() if not issubclass(kind, BusEvent)}
     assert journalled - codes == {
         "colony_cut_off",
+        # These need a model: tests/e2e/test_e2e_content.py.
+        "content_flagged",
+        "content_refused",
+        "content_rules_loaded",
+        "content_rules_rejected",
         "canary_seen",  # needs a planted text: tests/protection/test_protection_dlp_rules.py
         # These need a call that waits for a person: tests/access/test_parked_flow.py.
         "approval_approved",

@@ -16,7 +16,10 @@ from cenoby.cli.main import app
 def groups() -> list[App]:
     return [
         app,
-        *(app[name] for name in ("token", "journal", "evidence", "node", "config", "policy", "autonomy", "secret")),
+        *(
+            app[name]
+            for name in ("token", "journal", "evidence", "node", "config", "policy", "content", "autonomy", "secret")
+        ),
     ]
 
 

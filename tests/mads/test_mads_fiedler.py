@@ -18,12 +18,14 @@ from cenoby.kernel.clock import ManualClock
 from cenoby.kernel.codec import to_json
 from cenoby.kernel.errors import CenobyError
 from cenoby.kernel.settings import BudgetSettings, EgressSettings, ModelSettings, RedactionSettings
+from cenoby.kernel.settings_content import AnswerSettings
 from cenoby.mads.fiedler import Answer, Fiedler, ModelList, UsageReport
 from cenoby.models.catalogue import Catalogue, ModelInputError
 from cenoby.models.client import ModelClient
 from cenoby.models.refusal import ModelUnavailable
 from cenoby.models.token_counts import TokenCounter
 from cenoby.models.usage import UsageBook
+from cenoby.protection.content.answers import AnswerPolicy
 from cenoby.protection.egress import EgressGuard
 from cenoby.protection.redact import Redactor
 from cenoby.store.database import Database
@@ -55,10 +57,6 @@ async def read_key(name: str, url: str) -> str:
     return {"orchestra-key": KEY}[name]
 
 
-async def no_journal(*entries: Entry) -> RecordRef:
-    raise AssertionError("Fiedler notes nothing")
-
-
 class Stage:
     """Fiedler with one model, and calls to it as the pipeline makes them: parse, reserve, run, settle."""
 
@@ -68,6 +66,7 @@ class Stage:
         self.ledger = Ledger(database, BudgetSettings(usd_per_day=0.01), self.clock)
         self.listener = Listener()
         self.invocation: Invocation | None = None
+        self.noted: list[Entry] = []
         counter = TokenCounter()
         entry = ModelSettings(
             name="small",
@@ -84,11 +83,16 @@ class Stage:
             client=ModelClient(self.egress, read_key, counter, self.clock, sleep=self.sleep),
             usage=UsageBook(database, self.clock),
             ledger=self.ledger,
+            answers=AnswerPolicy(AnswerSettings()),
         )
         self.tools: dict[str, Tool] = {tool.name: tool for tool in tools_of(fiedler, "fiedler")}
 
     async def sleep(self, seconds: float) -> None:
         self.clock.advance(seconds)
+
+    async def note(self, entry: Entry) -> RecordRef:
+        self.noted.append(entry)
+        return RecordRef(1, "record", "")
 
     async def call(self, name: str, **arguments: Any) -> Any:
         tool = self.tools[f"mads.fiedler.{name}"]
@@ -101,7 +105,7 @@ class Stage:
             reservation = await self.ledger.reserve(ADA.agent, ADA.tenant, bound.micro_usd, tokens=bound.tokens)
         deadline_ns = self.clock.now_ns() + round(tool.says.timeout * 1e9)
         try:
-            return await tool.run(Call(invocation, no_journal, Redactor(RedactionSettings()), deadline_ns), **parsed)
+            return await tool.run(Call(invocation, self.note, Redactor(RedactionSettings()), deadline_ns), **parsed)
         finally:
             if reservation and invocation.spent is not None:
                 await self.ledger.settle(reservation, invocation.spent, invocation.spent_tokens)
@@ -181,6 +185,7 @@ async def test_a_streamed_answer_shows_no_secret_that_comes_in_pieces(stage: Sta
     heard = "".join(message or "" for _, message in stage.listener.heard)
     assert len(stage.listener.heard) > 5
     assert heard == Redactor(RedactionSettings()).text(answer.text)
+    assert [(one.code, one.payload["categories"]) for one in stage.noted] == [("content_flagged", ["secret"])]
     assert not [secret for secret in ("1111", "dXNlcjpwYXNz", "MIIEvQ", "IBADAN") if secret in heard]
 
 

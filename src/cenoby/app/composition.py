@@ -26,6 +26,7 @@ from cenoby.access.recheck import Recheck
 from cenoby.access.tokens import Identities
 from cenoby.app.approvals import make_approvals, taking_on
 from cenoby.app.autonomy import make_watch
+from cenoby.app.content import complete_content, further_labels
 from cenoby.app.event_notes import EventNotes
 from cenoby.app.event_schema import present_shape
 from cenoby.app.events import ColonyCutOff, ColonyStarted, ColonyStopped
@@ -61,6 +62,8 @@ from cenoby.kernel.errors import CenobyError
 from cenoby.kernel.events import Event, name_of
 from cenoby.kernel.settings import Settings
 from cenoby.mads.marco.readers import SANDBOX_MODULES
+from cenoby.protection.content.model_policy import facts_of
+from cenoby.protection.content.prompts import ContentPolicy
 from cenoby.protection.core_dumps import forbid_core_dumps
 from cenoby.protection.dlp.guard import DataGuard, canaries
 from cenoby.protection.egress import EgressGuard
@@ -206,6 +209,7 @@ async def _parts(
         evidence=make_evidence(settings, clock, database, notes, egress, vault) if end is None else None,
     )
     await complete_rules(parts, notes)
+    await complete_content(parts, notes, stack)
     return replace(parts, network=await _network(parts, notes, end)) if crosses_processes(settings) else parts
 
 
@@ -273,7 +277,7 @@ async def _ports(
         limits=limits,
         flags=flags,
         kills=kills,
-        flows=Flows(cache, clock, settings.flows),
+        flows=Flows(cache, clock, settings.flows, **further_labels(settings.content)),
         autonomy=autonomy,
         watch=make_watch(settings.autonomy, autonomy, clock, journal),
         limit_settings=settings.limits,
@@ -287,6 +291,7 @@ async def _ports(
         recorder=recorder,
         publications=Publications(settings.publish, host, clock, present_shape),
         data=DataGuard(settings.dlp, settings.redaction),
+        content=ContentPolicy(settings.content, facts_of(settings.models)),
     )
 
 

@@ -42,12 +42,20 @@ class ModelJudge:
         catalogue, client: the colony's models.
         ledger: of the judge's own budget.
         clock: for the deadline.
+        account: who pays in the ledger.
     """
 
     def __init__(
-        self, settings: JudgeSettings, catalogue: Catalogue, client: ModelClient, ledger: Ledger, clock: Clock
+        self,
+        settings: JudgeSettings,
+        catalogue: Catalogue,
+        client: ModelClient,
+        ledger: Ledger,
+        clock: Clock,
+        account: str = JUDGE_ACCOUNT,
     ) -> None:
         self._settings = settings
+        self._account = account
         self._models: Sequence[Model] = [catalogue.get(name) for name in settings.models]
         self._named = {model.name: model for model in catalogue.all()}
         self._catalogue = catalogue
@@ -57,10 +65,10 @@ class ModelJudge:
 
     async def __call__(self, question: Question) -> Opinion:
         """The judge's opinion; `ask` where there is none that can be relied on."""
-        model = self._of_another_family(question.agent)
+        model = self._of_another_family(question.agent, question.models)
         texts = prompt_of(question)
         if model is None:
-            return Opinion("ask", "Every model that may judge is of the family of the caller's own.")
+            return Opinion("ask", "No model may judge it: of the caller's own family, or not allowed to see the data.")
         if texts is None:
             return Opinion("ask", "The arguments are too long to be judged whole.")
         try:
@@ -79,7 +87,7 @@ class ModelJudge:
         return opinion_in(answer) or Opinion("ask", "The judge's answer was not of the asked form.")
 
     async def _paid(self, tenant: str, request: ModelRequest) -> str:
-        reservation = await self._ledger.reserve(JUDGE_ACCOUNT, tenant, request.bound.micro_usd)
+        reservation = await self._ledger.reserve(self._account, tenant, request.bound.micro_usd)
         meter = Meter(NOTHING)
         deadline_ns = self._clock.now_ns() + round(self._settings.timeout * 1e9)
         try:
@@ -89,10 +97,11 @@ class ModelJudge:
             await asyncio.shield(self._ledger.settle(reservation, meter.charge.micro_usd))
         return completion.text
 
-    def _of_another_family(self, agent: str) -> Model | None:
+    def _of_another_family(self, agent: str, allowed: frozenset[str] | None) -> Model | None:
         known = self._settings.actors.get(agent, "")
         actor = family_of(self._named[known]) if known in self._named else known.lower()
-        return next((model for model in self._models if not actor or family_of(model) != actor), None)
+        may_judge = (model for model in self._models if allowed is None or model.name in allowed)
+        return next((model for model in may_judge if not actor or family_of(model) != actor), None)
 
 
 def family_of(model: Model) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from cenoby.access.budgets.ledger import Ledger
-from cenoby.app.rule_judge import ModelJudge
+from cenoby.app.rule_judge import JUDGE_ACCOUNT, ModelJudge
 from cenoby.app.secret_use import secret_sent
 from cenoby.app.shipped_mads import Parts
 from cenoby.colony.host import Host
@@ -17,6 +17,7 @@ from cenoby.kernel.envelope import Envelope
 from cenoby.kernel.events import Event
 from cenoby.kernel.settings import BudgetSettings, Settings
 from cenoby.kernel.settings_file import SettingsError
+from cenoby.kernel.settings_rules import JudgeSettings
 from cenoby.models.catalogue import Catalogue
 from cenoby.models.client import ModelClient
 from cenoby.models.token_counts import TokenCounter
@@ -61,7 +62,7 @@ async def complete_rules(parts: Parts, note: Callable[[Event], object]) -> None:
         _log.warning("rules_off", disabled=list(disabled), shadow=list(shadow))
         note(RulesDisabled(disabled=disabled, shadow=shadow))
     if parts.settings.rules.judge.models:
-        rules.judge = _judge(parts)
+        rules.judge = make_judge(parts, parts.settings.rules.judge, "rules.judge", JUDGE_ACCOUNT)
     if rules.pins is not None:
         await parts.bus.subscribe(f"{parts.settings.colony}.tools", partial(_pin_new, rules.pins, parts.ports.host))
 
@@ -75,12 +76,23 @@ async def _pin_new(pins: Pins, host: Host, change: Envelope) -> None:
         _log.warning("tools_not_pinned", reason=str(error))
 
 
-def _judge(parts: Parts) -> ModelJudge:
+def make_judge(parts: Parts, judge: JudgeSettings, place: str, account: str) -> ModelJudge:
+    """A judge of its own budget and account.
+
+    Args:
+        parts: the colony's.
+        judge: its settings.
+        place: where these stand, for the message.
+        account: who pays in the ledger.
+
+    Raises:
+        SettingsError: its model is none of `models`.
+    """
     settings, clock = parts.settings, parts.ports.clock
-    judge, counter = settings.rules.judge, TokenCounter()
+    counter = TokenCounter()
     named = {model.name for model in settings.models}
     if unknown := [name for name in judge.models if name not in named]:
-        raise SettingsError("settings_invalid", f"rules.judge.models: {unknown[0]!r} is none of `models`.")
+        raise SettingsError("settings_invalid", f"{place}.models: {unknown[0]!r} is none of `models`.")
     circuits = parts.ports.breakers.of
     return ModelJudge(
         judge,
@@ -88,4 +100,5 @@ def _judge(parts: Parts) -> ModelJudge:
         ModelClient(parts.egress, secret_sent(parts.vault, "colony"), counter, clock, circuits=circuits),
         Ledger(parts.database, BudgetSettings(usd_per_day=judge.usd_per_day), clock),
         clock,
+        account,
     )

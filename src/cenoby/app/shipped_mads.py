@@ -102,6 +102,7 @@ def _fiedler(parts: Parts) -> Mad:
     from cenoby.models.client import ModelClient
     from cenoby.models.token_counts import TokenCounter
     from cenoby.models.usage import UsageBook
+    from cenoby.protection.content.answers import AnswerPolicy
 
     counter = TokenCounter()
     return Fiedler(
@@ -115,6 +116,7 @@ def _fiedler(parts: Parts) -> Mad:
         ),
         usage=UsageBook(parts.database, parts.ports.clock),
         ledger=parts.ports.ledger,
+        answers=AnswerPolicy(parts.settings.content.answers),
     )
 
 

@@ -310,6 +310,15 @@ secret.command(
 )
 app.command(secret)
 
+content = App(name="content", help="What prompts and answers may hold, and which model may see which data.")
+content.command(
+    "cenoby.cli.content:check",
+    help="""Say what the rules find in a text, by the settings: of a prompt its data class and score, and what is done.
+
+No colony need run. Exit code 1 where it would be asked about, refused, blacked out or withheld, else 0.""",
+)
+app.command(content)
+
 config = App(name="config", help="The settings: what is allowed, what is in force, whether a file is right.")
 config.command("cenoby.cli.config:schema", help="Print the JSON Schema of the settings file.")
 config.command("cenoby.cli.config:show", help="Print the settings in force, defaults included.")

@@ -17,7 +17,7 @@ from cenoby.kernel.events import Event, name_of, plain_event, read_event, tag_of
 from cenoby.kernel.ids import new_id
 from cenoby.protection.egress_rules.sender import Sender
 from cenoby.protection.redact import Redactor
-from cenoby.protection.streaming import RedactedStream
+from cenoby.protection.streaming import REACH, Eye, Eyes, RedactedStream
 from cenoby.store.journal import Entry, RecordRef
 
 Status = Literal["ok", "error", "refused", "parked", "cancelled"]
@@ -254,9 +254,14 @@ class Call:
         if self._invocation.client is not None:
             await self._invocation.client.progress(done, total, message and self._redactor.text(message))
 
-    def stream(self) -> RedactedStream:
-        """Redacts one text whose pieces go out as progress before its end is known."""
-        return RedactedStream(self._redactor)
+    def stream(self, *eyes: Eye, reach: int = REACH) -> RedactedStream:
+        """Redacts one text whose pieces go out as progress before its end is known.
+
+        Args:
+            eyes: what they see is blacked out, too.
+            reach: characters that they need to be certain.
+        """
+        return RedactedStream(Eyes(*eyes, self._redactor) if eyes else self._redactor, max(reach, REACH))
 
     async def log(self, level: str, text: str) -> None:
         """Send a log line to the client; nothing happens where nobody listens."""

@@ -16,6 +16,7 @@ from cenoby.kernel.settings_apis import ColonySettings, PublishSettings, Word
 from cenoby.kernel.settings_approvals import ApprovalSettings
 from cenoby.kernel.settings_autonomy import AutonomySettings
 from cenoby.kernel.settings_budgets import BudgetSettings
+from cenoby.kernel.settings_content import ContentSettings
 from cenoby.kernel.settings_dlp import DlpSettings
 from cenoby.kernel.settings_egress import EgressSettings
 from cenoby.kernel.settings_evidence import EvidenceSettings
@@ -221,6 +222,12 @@ class ModelSettings(Section):
     """Base URL, e.g. `https://host/v1`."""
     model: str | None = None
     """The provider's name for it, where it differs."""
+    provider: str = ""
+    """Who runs it, for `content.rules`."""
+    region: str = ""
+    """Where it runs, for `content.rules`, e.g. `eu-west`."""
+    local: bool | None = None
+    """Whether it runs on this machine or its network; if it is not said, whether `url` holds such an address."""
     key: str | None = None
     """Name of the secret that holds the API key (kept by Turing, never returned)."""
     input_usd_per_million: Annotated[float, Field(ge=0)]
@@ -302,6 +309,7 @@ class Settings(Section):
     redaction: RedactionSettings = RedactionSettings()
     rules: RuleSettings = RuleSettings()
     dlp: DlpSettings = DlpSettings()
+    content: ContentSettings = ContentSettings()
     vault: VaultSettings = VaultSettings()
     secrets: SecretSettings = SecretSettings()
     evidence: EvidenceSettings = EvidenceSettings()

@@ -85,9 +85,8 @@ def _from_file(file: Path) -> dict[str, Any]:
         # Beside the file that names it, wherever the command is started.
         tree["mads"] = [_beside(file, entry) for entry in cast(list[Any], mads)]
     _policy_beside(file, tree.get("policy"))
-    egress = tree.get("egress")
-    if isinstance(egress, dict) and isinstance(rules := cast(dict[str, Any], egress).get("rules"), str):
-        cast(dict[str, Any], egress)["rules"] = str(file.absolute().parent / rules)
+    _named_beside(file, tree.get("egress"), "rules")
+    _named_beside(file, tree.get("content"), "file")
     for contract in _contracts(tree):
         if isinstance(contract.get("document"), str):
             contract["document"] = str(file.absolute().parent / contract["document"])
@@ -102,6 +101,12 @@ def _policy_beside(file: Path, policy: Any) -> None:
         section["files"] = [str(folder / str(entry)) for entry in cast(list[Any], section["files"])]
     if isinstance(section.get("tiers"), str):
         section["tiers"] = str(folder / section["tiers"])
+
+
+def _named_beside(file: Path, section: Any, key: str) -> None:
+    """Where a section names a file, it lies beside the settings file."""
+    if isinstance(section, dict) and isinstance(name := cast(dict[str, Any], section).get(key), str):
+        cast(dict[str, Any], section)[key] = str(file.absolute().parent / name)
 
 
 def _contracts(tree: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import calendar
 import datetime
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -16,16 +18,22 @@ from cenoby.access.flows.labels import FlowMarks
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad
 from cenoby.colony.tool import tool
+from cenoby.kernel.events import by_name
 from cenoby.models.catalogue import Catalogue, Model, ModelRequest
-from cenoby.models.client import Delta, ModelClient
+from cenoby.models.client import Completion, Delta, ModelClient
 from cenoby.models.price import NOTHING, Meter
 from cenoby.models.usage import UsageBook
+from cenoby.protection.content.answers import AnswerCheck, AnswerPolicy
+from cenoby.protection.content.errors import ContentDenied
+from cenoby.protection.content.events import ContentFlagged, ContentRefused, refused_like
 
 _LONGEST_CALL = 900.0
 """Seconds; a model's own `timeout` in the settings is usually shorter."""
 _MARGIN_NS = 2_000_000_000
 """So much earlier than the tool's own limit the model is given up, so that the caller hears of it in words."""
 
+_QUICK = 8192
+"""Characters of an answer that are looked at on the loop; longer ones in a thread."""
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 OutputTokens = Annotated[int, Field(ge=1, description="Most tokens of the answer; the model's own limit if left out.")]
@@ -103,16 +111,21 @@ class Fiedler(Mad):
         client: the way to their providers.
         usage: where costs are added up.
         ledger: today's budgets.
+        answers: what becomes of answers that hold what they should not.
     """
 
     name = "fiedler"
     summary = "Asks language models, counts what they cost, and stays within the budget."
+    events = by_name(ContentRefused, ContentFlagged)
 
-    def __init__(self, *, catalogue: Catalogue, client: ModelClient, usage: UsageBook, ledger: Ledger) -> None:
+    def __init__(
+        self, *, catalogue: Catalogue, client: ModelClient, usage: UsageBook, ledger: Ledger, answers: AnswerPolicy
+    ) -> None:
         self._catalogue = catalogue
         self._client = client
         self._usage = usage
         self._ledger = ledger
+        self._answers = answers
 
     @tool("colony:read", effect="reads", title="List models")
     async def list_models(self, call: Call) -> ModelList:
@@ -138,19 +151,35 @@ class Fiedler(Mad):
         max_output_tokens: OutputTokens | None = None,
         temperature: Temperature | None = None,
         stream: Annotated[bool, Field(description="Send the answer in pieces as progress messages, too.")] = False,
+        data_class: Annotated[
+            str | None, Field(description="How the prompt's data is to be protected, if higher than it seems.")
+        ] = None,
     ) -> Answer:
         """Send a prompt to a language model and return its answer with tokens and cost.
 
-        The most that it can cost is reserved from the caller's daily budget first.
+        The most that it can cost is reserved from the caller's daily budget first. Which models may see the prompt
+        follows from its data; without `model`, the first of those answers.
         """
+        del data_class  # the pipeline's content policy went by it
         request = self._catalogue.request(
             prompt, model=model, system=system, max_output_tokens=max_output_tokens, temperature=temperature
         )
-        heard = _Heard(call) if stream else None
-        answer = await self._ask(call, request, heard.add if heard else None)
+        check = self._answers.begin(system or "", prompt)
+        heard = _Heard(call, check) if stream else None
+        completion = await self._ask(call, request, heard.add if heard else None)
+        text = await _checked(call, check, completion)
         if heard:
             await heard.end()
-        return answer
+        charge = completion.charge
+        return Answer(
+            model=completion.model,
+            text=text,
+            finish_reason=completion.finish_reason,
+            input_tokens=charge.input_tokens,
+            output_tokens=charge.output_tokens,
+            cost_usd=charge.micro_usd / 1e6,
+            estimated=charge.estimated,
+        )
 
     @tool("colony:read", effect="reads", title="Show what models cost")
     async def usage(
@@ -196,15 +225,15 @@ class Fiedler(Mad):
         Raises:
             ModelInputError: no such model, or the prompt cannot fit its context.
         """
-        wanted = {name: value for name, value in arguments.items() if name != "stream"}
+        wanted = {name: value for name, value in arguments.items() if name not in ("stream", "data_class")}
         bound = self._catalogue.request(**wanted).bound
         return Cost(bound.micro_usd, bound.input_tokens + bound.output_tokens)
 
-    async def _ask(self, call: Call, request: ModelRequest, on_delta: Delta | None) -> Answer:
+    async def _ask(self, call: Call, request: ModelRequest, on_delta: Delta | None) -> Completion:
         meter = Meter(NOTHING)
         deadline_ns = call.deadline_ns - _MARGIN_NS
         try:
-            answer = await self._client.complete(
+            return await self._client.complete(
                 request, meter, deadline_ns=deadline_ns, on_delta=on_delta, by=call.sender
             )
         finally:
@@ -213,15 +242,38 @@ class Fiedler(Mad):
             call.spend(charge.micro_usd, charge.input_tokens + charge.output_tokens)
             if charge is not NOTHING:
                 await self._usage.add(call.principal.tenant, call.principal.agent, request.model.name, charge)
-        return Answer(
-            model=answer.model,
-            text=answer.text,
-            finish_reason=answer.finish_reason,
-            input_tokens=charge.input_tokens,
-            output_tokens=charge.output_tokens,
-            cost_usd=charge.micro_usd / 1e6,
-            estimated=charge.estimated,
+
+
+async def _checked(call: Call, check: AnswerCheck, completion: Completion) -> str:
+    """What of an answer may go on; that something stood out is journalled first.
+
+    Raises:
+        ContentDenied: content_answer_withheld.
+        StoreUnavailable: it could not be journalled.
+    """
+    answer = completion.text
+    checked = check.finish(answer) if len(answer) <= _QUICK else await asyncio.to_thread(check.finish, answer)
+    if not checked.categories:
+        return checked.text
+    flagged = ContentFlagged(
+        part="answer",
+        tool="mads.fiedler.complete",
+        invocation=call.invocation,
+        model=completion.model,
+        digest=hashlib.sha256(answer.encode("utf-8", "surrogatepass")).hexdigest(),
+        action=checked.action,
+        categories=checked.categories,
+    )
+    if checked.action == "block":
+        await call.note(refused_like(flagged))
+        raise ContentDenied(
+            "content_answer_withheld",
+            f"The answer of {completion.model} holds {', '.join(checked.categories)}, which `content.answers` keeps "
+            "back. It was paid for; ask in another way.",
+            details={"categories": list(checked.categories), "model": completion.model},
         )
+    await call.note(flagged)
+    return checked.text
 
 
 def _card(model: Model) -> ModelCard:
@@ -237,11 +289,11 @@ def _card(model: Model) -> ModelCard:
 
 
 class _Heard:
-    """The answer as the caller hears it while it grows: some words behind, so that secrets in it do not go out."""
+    """The answer as the caller hears it while it grows: some lines behind, so that what it must not hold stays in."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, check: AnswerCheck) -> None:
         self._call = call
-        self._stream = call.stream()
+        self._stream = call.stream(check, reach=check.reach)
         self._done = 0
 
     async def add(self, piece: str) -> None:

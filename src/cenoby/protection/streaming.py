@@ -6,28 +6,66 @@ time, and only that part of it goes out about which nothing that may still come 
 
 from __future__ import annotations
 
+from typing import Protocol
+
+from cenoby.protection.dlp.detector import Found
 from cenoby.protection.dlp.normalise import fold
-from cenoby.protection.redact import Redactor
 
 REACH = 256
-"""Characters that are held back at least. What a detector finds holds no blank, or it is shorter than half of this (a
+"""Characters that the redactor needs. What a detector finds holds no blank, or it is shorter than half of this (a
 number in groups), or it is a private key, which is held from its first line on."""
 _BLANKS = (b" ", b"\n", b"\t")
 _FEWEST_NEW, _MOST_LOOKS = 16, 128
 
 
-class RedactedStream:
-    """Pieces of one text in, redacted pieces of it out; these add up to what `Redactor.text` makes of the whole.
+class Eye(Protocol):
+    """Says what is blacked out: the redactor, and the rules on models' answers."""
+
+    def spans(self, text: str) -> list[Found]:
+        """Where something is in a text, in order, and what; nothing overlaps."""
+        ...
+
+
+class Eyes:
+    """Several as one: what any of them sees is blacked out, and what overlaps as one place.
 
     Args:
-        redactor: blacks out.
+        eyes: of two that see the same, the first says what it is.
     """
 
-    def __init__(self, redactor: Redactor) -> None:
-        self._redactor = redactor
+    def __init__(self, *eyes: Eye) -> None:
+        self._eyes = eyes
+
+    def spans(self, text: str) -> list[Found]:
+        """Where any of them sees something, in order."""
+        return merged([found for eye in self._eyes for found in eye.spans(text)])
+
+
+def merged(found: list[Found]) -> list[Found]:
+    """Places in order, those that overlap as one; of two that begin together the first names it."""
+    whole: list[Found] = []
+    for start, end, kind in sorted(found, key=lambda one: one[0]):
+        if whole and start < whole[-1][1]:
+            whole[-1] = (whole[-1][0], max(end, whole[-1][1]), whole[-1][2])
+        else:
+            whole.append((start, end, kind))
+    return whole
+
+
+class RedactedStream:
+    """Pieces of one text in, redacted pieces of it out; these add up to what the whole text becomes.
+
+    Args:
+        eye: says what is blacked out.
+        reach: characters that are held back at least, so that nothing which may still come changes the eye's mind.
+    """
+
+    def __init__(self, eye: Eye, reach: int = REACH) -> None:
+        self._eye = eye
+        self._reach = reach
         self._pieces: list[str] = []
         self._size = 0
-        self._look_at = REACH
+        self._look_at = reach
         self._sent = 0
 
     def add(self, piece: str) -> str:
@@ -43,7 +81,7 @@ class RedactedStream:
         # The longer the text, the rarer the looks, so that all of them cost no more than some times its length.
         self._look_at = self._size + max(_FEWEST_NEW, self._size // _MOST_LOOKS)
         text = self._text()
-        until, complete = _settled(text)
+        until, complete = _settled(text, self._reach)
         return self._out(text, until, complete) if until > self._sent else ""
 
     def end(self) -> str:
@@ -57,7 +95,7 @@ class RedactedStream:
 
     def _out(self, text: str, until: int, complete: int) -> str:
         out: list[str] = []
-        for start, end, kind in self._redactor.spans(text):
+        for start, end, kind in self._eye.spans(text):
             if start >= until:
                 break
             if end > complete:
@@ -72,11 +110,11 @@ class RedactedStream:
         return "".join(out)
 
 
-def _settled(text: str) -> tuple[int, int]:
+def _settled(text: str, reach: int) -> tuple[int, int]:
     """Up to where nothing changes any more, and up to where all words are complete: both at a blank, or 0."""
     folded, places = fold(text)
     complete = _last_blank(folded, len(folded))
-    until = _last_blank(folded, complete - REACH)
+    until = _last_blank(folded, complete - reach)
     if until <= 0:
         return 0, 0
     return (until, complete) if places is None else (places[until], places[complete])

@@ -13,6 +13,7 @@ from typing import Any
 from cenoby.access.actions import RiskTier
 from cenoby.access.flows.contexts import Context, ContextKey, Contexts, Due
 from cenoby.access.flows.labels import TAINT, ToolFlow
+from cenoby.access.flows.prose import fold
 from cenoby.access.flows.provenance import Provenance
 from cenoby.access.flows.rules import FlowRules
 from cenoby.access.flows.taint import Deed, doubt
@@ -56,11 +57,21 @@ class Flows:
         cache: keeps the labels.
         clock: the time.
         settings: the rules, and what taint does.
+        further: labels that others go by, too (`labels_of`).
+        further_seconds: for how long these can matter.
     """
 
-    def __init__(self, cache: TableCache, clock: Clock, settings: FlowSettings) -> None:
+    def __init__(
+        self,
+        cache: TableCache,
+        clock: Clock,
+        settings: FlowSettings,
+        *,
+        further: frozenset[str] = frozenset(),
+        further_seconds: int = 0,
+    ) -> None:
         self._clock = clock
-        self._rules = FlowRules(settings)
+        self._rules = FlowRules(settings, further, further_seconds)
         self._taint = settings.taint
         self._taint_ns = settings.taint_seconds * _SECOND
         self._contexts = Contexts(cache, clock, self._rules.keep_ns, settings.max_labels)
@@ -68,6 +79,31 @@ class Flows:
     def watched(self, flow: ToolFlow) -> tuple[str, ...]:
         """Those labels of a tool that matter here."""
         return tuple(label for label in flow.labels if label in self._rules.watched)
+
+    def labels_of(self, principal: Principal, seconds: int) -> tuple[str, ...]:
+        """The labels that came to an agent within that many seconds, sorted; only `watched` ones are known.
+
+        Raises:
+            StoreUnavailable: store_cold: the labels were not read yet.
+        """
+        context = self._contexts.find(ContextKey(principal.tenant, "agent", principal.agent))
+        since_ns = self._clock.now_ns() - seconds * _SECOND
+        return tuple(sorted(label for label, seen in context.labels.items() if seen >= since_ns)) if context else ()
+
+    def is_tainted(self, principal: Principal) -> bool:
+        """Whether an agent has read content from outside, and that still counts.
+
+        Raises:
+            StoreUnavailable: store_cold: the labels were not read yet.
+        """
+        return TAINT in self.labels_of(principal, self._taint_ns // _SECOND)
+
+    def was_said_by_person(self, principal: Principal, passage: str) -> bool:
+        """Whether a person said this passage to an agent, word for word; False where that is not known."""
+        context = self._contexts.find(ContextKey(principal.tenant, "agent", principal.agent))
+        if context is None or context.provenance is None:
+            return False
+        return context.provenance.find(fold(passage)).origin == "trusted"
 
     def check(
         self, principal: Principal, flow: ToolFlow, labels: tuple[str, ...], arguments: dict[str, Any], task: str

@@ -23,17 +23,22 @@ class Hit(msgspec.Struct, frozen=True):
 class FlowRules:
     """All rules of a colony.
 
+    Args:
+        settings: the rules.
+        further: labels that others go by, too.
+        further_seconds: for how long these can matter.
+
     Attributes:
         watched: labels that some rule or the taint goes by; others are not kept.
         keep_ns: for how long a label can matter.
         scopes: where rules look beside the caller's own context.
     """
 
-    def __init__(self, settings: FlowSettings) -> None:
+    def __init__(self, settings: FlowSettings, further: frozenset[str], further_seconds: int) -> None:
         self._rules = tuple(settings.rules)
         taint = {TAINT} if settings.taint != "off" else set[str]()
-        self.watched = frozenset({label for rule in self._rules for label in rule.labels} | taint)
-        self.keep_ns = _SECOND * max([rule.seconds for rule in self._rules] + [settings.taint_seconds])
+        self.watched = frozenset({label for rule in self._rules for label in rule.labels} | taint | further)
+        self.keep_ns = _SECOND * max([rule.seconds for rule in self._rules] + [settings.taint_seconds, further_seconds])
         self.scopes = frozenset(rule.within for rule in self._rules)
 
     def hits(

@@ -25,7 +25,9 @@ from cenoby.colony.invocation import Invocation
 from cenoby.colony.rule_check import RuleCheck, shipped_rules
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.settings import LimitSettings, RedactionSettings
+from cenoby.kernel.settings_content import ContentSettings
 from cenoby.kernel.settings_dlp import DlpSettings
+from cenoby.protection.content.prompts import ContentPolicy
 from cenoby.protection.dlp.guard import DataGuard
 from cenoby.protection.redact import Redactor
 from cenoby.store.journal import Journal
@@ -66,4 +68,5 @@ class Ports:
     rules: RuleCheck = field(default_factory=shipped_rules)
     conduct: ConductGate = field(default=pass_all)
     watch: AutonomyWatch | None = None
+    content: ContentPolicy = field(default_factory=lambda: ContentPolicy(ContentSettings(), ()))
     data: DataGuard = field(default_factory=lambda: DataGuard(DlpSettings(), RedactionSettings()))

@@ -1,17 +1,18 @@
-"""authorise: do policies allow the call, the caller's autonomy, the security rules, and what does it complete.
+"""authorise: do policies allow the call, the caller's autonomy, the rules, the content policy; what does it complete.
 
 Deny by default; what cannot be evaluated is denied, too.
 """
 
 from __future__ import annotations
 
+from cenoby.colony.content_check import ContentCheck
 from cenoby.colony.flow_check import FlowCheck
 from cenoby.colony.invocation import Invocation
 from cenoby.colony.stages import Ports
 
 
 class Authorise:
-    """Asks policy about caller, tool and arguments; then autonomy; then the rules; then the flows of data."""
+    """Asks policy about caller, tool and arguments; then autonomy; the rules; the flows of data; the content policy."""
 
     name = "authorise"
 
@@ -19,6 +20,7 @@ class Authorise:
         self._roles = ports.roles
         self._rules = ports.rules
         self._flows = FlowCheck(ports.flows)
+        self._content = ContentCheck(ports.content, ports.flows, ports.journal, ports.redactor)
         self._autonomy = ports.autonomy
 
     async def __call__(self, invocation: Invocation) -> None:
@@ -42,4 +44,5 @@ class Authorise:
             invocation.ask(ask)
         await self._rules.check(invocation)
         self._flows(invocation)
+        await self._content(invocation)
         invocation.allowed = True

@@ -13,7 +13,8 @@ from cenoby.protection.dlp.scan import PERSONAL, PERSONAL_KINDS, SECRET_KINDS
 CANARY = "canary"
 _GROUP_OF = {kind: name for name, group in PERSONAL.items() for detector in group for kind in detector.kinds}
 _KINDS = SECRET_KINDS | PERSONAL_KINDS
-_KNOWN = _KINDS | PERSONAL.keys() | {"secret", "personal", "*"}
+KNOWN_TYPES = _KINDS | PERSONAL.keys() | {"secret", "personal", "*"}
+"""All that settings may call a kind or several."""
 _MOST_PLANS = 4096
 
 
@@ -60,7 +61,7 @@ class DataPolicy:
 
     def __init__(self, settings: DlpSettings, redaction: RedactionSettings) -> None:
         self._rules = settings.rules
-        unknown = sorted({one for rule in settings.rules for one in rule.types} - _KNOWN)
+        unknown = sorted({one for rule in settings.rules for one in rule.types} - KNOWN_TYPES)
         if unknown:
             known = "docs/rule/data-protection.md lists types"
             raise SettingsError("settings_invalid", f"dlp.rules: nothing finds {', '.join(unknown)}; {known}")

@@ -27,6 +27,7 @@ class Question(NamedTuple):
         tool, action: what is called.
         arguments: as plain JSON types, redacted.
         rules: of which the rules are in doubt.
+        models: names of the models that may see it; None: any.
     """
 
     tenant: str
@@ -35,6 +36,7 @@ class Question(NamedTuple):
     action: str
     arguments: Any
     rules: Sequence[str]
+    models: frozenset[str] | None = None
 
 
 class Opinion(NamedTuple):
