@@ -16,6 +16,7 @@ NAMES = (
     "cache",
     "monolith",
     "detectors",
+    "content",
     "kill",
     "rule",
     "policy",
