@@ -135,6 +135,8 @@ async def test_every_event_in_the_journal_is_declared(tmp_path: Path) -> None:
             ("grace.block_subject", {"agent": "corp#ann", "reason": "r"}),
             ("grace.unblock_subject", {"agent": "corp#ann"}),
             ("grace.set_autonomy", {"scope": "company", "level": "semi", "reason": "r"}),
+            ("grace.create_canary", {"label": "here"}),
+            ("grace.reveal", {"token": "<email:made-up>", "reason": "r"}),
             ("grace.create_token", {"agent": "eve", "role": "observer"}),
         ):
             if "lease_id" in arguments:
@@ -168,7 +170,9 @@ async def test_every_event_in_the_journal_is_declared(tmp_path: Path) -> None:
         "content_refused",
         "content_rules_loaded",
         "content_rules_rejected",
-        "canary_seen",  # needs a planted text: tests/protection/test_protection_dlp_rules.py
+        # These need a planted text: tests/protection/test_protection_canaries.py.
+        "canary_seen",
+        "canary_deleted",
         # These need a call that waits for a person: tests/access/test_parked_flow.py.
         "approval_approved",
         "approval_denied",

@@ -194,7 +194,7 @@ async def test_status_shows_what_runs(world: World) -> None:
     )
     assert status["calls"] == {"ok": 1, "refused": 1}
     assert status["protections"] == {"landlock": "ABI 4"}
-    assert {mad["name"]: mad["tools"] for mad in status["mads"]} == {"grace": 56, "ops": 2}
+    assert {mad["name"]: mad["tools"] for mad in status["mads"]} == {"grace": 60, "ops": 2}
     assert next(mad for mad in status["mads"] if mad["name"] == "grace")["running"] == 1
     assert (await world.ports.journal.get(status["journal"]["id"])) is not None
 
@@ -469,7 +469,7 @@ async def test_only_tools_that_the_caller_may_use_are_found(world: World) -> Non
     }
     assert (await world.call("developer", "find_tools", {"query": "deploy release customers"}))["tools"] == []
     everything = (await world.call("operator", "find_tools", {"limit": 100}))["tools"]
-    assert len(everything) == 58
+    assert len(everything) == 62
 
 
 async def test_usage_shows_costs_against_budgets(world: World) -> None:

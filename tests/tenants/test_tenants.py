@@ -14,12 +14,15 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from cenoby.access.principals import Principal
 from cenoby.access.registration import Wish
 from cenoby.app.composition import Colony, open_colony
 from cenoby.colony.invocation import Outcome
 from cenoby.kernel.clock import SystemClock
 from cenoby.kernel.codec import to_json
 from cenoby.kernel.settings_file import load_settings
+from tests.protection.test_protection_dlp_rules import colony
+from tests.protection.test_protection_tokens import RULES, Desk, text_of
 
 TENANTS = ("default", "rival")
 MARK = {"default": "zebra", "rival": "okapi"}
@@ -237,6 +240,23 @@ async def test_a_watch_hears_its_own_tenant_alone(tmp_path: Path) -> None:
         assert refused.error.family == "not_found"
 
 
+async def test_a_token_of_another_tenant_is_like_one_that_was_made_up(tmp_path: Path) -> None:
+    """Both have the same value: their tokens differ, each operator opens its own, and nothing tells the rest apart."""
+    async with colony(tmp_path, mads=["grace"], dlp=RULES) as running:
+        await running.parts.ports.host.add(Desk())
+        tokens = ["<card:" + "a" * 32 + ">", "<card:not a token>"]
+        for tenant in TENANTS:
+            looker = Principal("looker", tenant, ("developer",), "agent")
+            tokens.append(text_of(await running.call(looker, "mads.desk.look_up", {})).removeprefix("card "))
+        assert len(set(tokens)) == 4
+        for number, tenant in enumerate(TENANTS):
+            boss = Principal("boss", tenant, ("operator",), "person")
+            told = [await running.call(boss, "mads.grace.reveal", {"token": one, "reason": "r"}) for one in tokens]
+            assert [one.status == "ok" for one in told] == [at == number + 2 for at in range(4)]
+            refused = [one.error.to_wire() | {"record": ""} for one in told if one.error is not None]
+            assert refused[0] == refused[1] == refused[2]
+
+
 LOOKS: list[tuple[str, dict[str, Any]]] = [
     ("mads.grace.list_records", {"limit": 1000}),
     ("mads.grace.list_spans", {"limit": 1000}),
@@ -245,6 +265,7 @@ LOOKS: list[tuple[str, dict[str, Any]]] = [
     ("mads.grace.list_blocked", {}),
     ("mads.grace.list_flags", {}),
     ("mads.grace.list_kill_switches", {}),
+    ("mads.grace.list_canaries", {}),
     ("mads.grace.list_circuits", {}),
     ("mads.grace.list_approvals", {"pending": False}),
     ("mads.grace.costs", {"days": 30}),

@@ -27,6 +27,7 @@ from cenoby.access.tokens import Identities
 from cenoby.app.approvals import make_approvals, taking_on
 from cenoby.app.autonomy import make_watch
 from cenoby.app.content import complete_content, further_labels
+from cenoby.app.data_keys import data_key
 from cenoby.app.event_notes import EventNotes
 from cenoby.app.event_schema import present_shape
 from cenoby.app.events import ColonyCutOff, ColonyStarted, ColonyStopped
@@ -65,7 +66,9 @@ from cenoby.mads.marco.readers import SANDBOX_MODULES
 from cenoby.protection.content.model_policy import facts_of
 from cenoby.protection.content.prompts import ContentPolicy
 from cenoby.protection.core_dumps import forbid_core_dumps
-from cenoby.protection.dlp.guard import DataGuard, canaries
+from cenoby.protection.dlp.canary_book import CanaryBook
+from cenoby.protection.dlp.guard import DataGuard, canaries_of
+from cenoby.protection.dlp.token_store import TokenStore
 from cenoby.protection.egress import EgressGuard
 from cenoby.protection.redact import Redactor
 from cenoby.protection.vault.keys import key_source
@@ -111,7 +114,7 @@ async def open_colony(
         CenobyError: a part cannot start; the message says what to do.
     """
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    redactor = Redactor(settings.redaction, canaries(settings.dlp))
+    redactor = Redactor(settings.redaction, canaries_of(settings.dlp))
     async with AsyncExitStack() as stack:
         lines = configure_logging(settings.telemetry, redactor.text, clock=clock)
         stack.callback(lines.close)
@@ -290,7 +293,9 @@ async def _ports(
         metrics=Metrics(),
         recorder=recorder,
         publications=Publications(settings.publish, host, clock, present_shape),
-        data=DataGuard(settings.dlp, settings.redaction),
+        data=DataGuard(settings.dlp, settings.redaction, redactor.canaries),
+        canaries=CanaryBook(cache, clock, redactor.canaries),
+        tokens=TokenStore(database, clock, settings.dlp.tokens, data_key(vault, database, journal, clock)),
         content=ContentPolicy(settings.content, facts_of(settings.models)),
     )
 

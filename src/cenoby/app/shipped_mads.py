@@ -152,6 +152,8 @@ def _grace(parts: Parts) -> Mad:
         breakers=ports.breakers,
         flags=ports.flags,
         kills=ports.kills,
+        canaries=ports.canaries,
+        pii=ports.tokens,
         autonomy=ports.autonomy,
         pins=ports.rules.pins,
         supervisor=parts.supervisor,

@@ -209,6 +209,25 @@ autonomy.command(
 )
 app.command(autonomy)
 
+pii = App(name="pii", help="Tokens that stand for personal data and secrets: what one stands for.")
+pii.command(
+    "cenoby.cli.pii:reveal", help="Print what a token stands for; journalled with the reason before it is told."
+)
+app.command(pii)
+
+canary = App(name="canary", help="Texts to plant, which give away whoever takes them: create, list, delete.")
+canary.command(
+    "cenoby.cli.canary:create",
+    help="Make a text to plant and print it, this once; every call that carries it is refused from now on.",
+)
+canary.command(
+    "cenoby.cli.canary:list_",
+    name="list",
+    help="List canaries: where each is planted and what it looks like, never the text itself.",
+)
+canary.command("cenoby.cli.canary:delete", help="Look for a canary no more.")
+app.command(canary)
+
 node = App(
     name="node",
     help="""Host some MADs of a colony in this process, here or on another machine; prints `ready NODE` when it does.

@@ -15,6 +15,7 @@ from cenoby.colony.tool import Tool
 from cenoby.kernel.errors import CenobyError
 from cenoby.kernel.events import Event, name_of, plain_event, read_event, tag_of
 from cenoby.kernel.ids import new_id
+from cenoby.protection.dlp.tokens import Cleared
 from cenoby.protection.egress_rules.sender import Sender
 from cenoby.protection.redact import Redactor
 from cenoby.protection.streaming import REACH, Eye, Eyes, RedactedStream
@@ -68,7 +69,8 @@ class Invocation:
         "action", "allowed", "approval", "arguments", "asks", "began", "canonical", "causation", "client",
         "conversation", "correlation", "credential", "ends_seen", "flow", "id", "intended", "last_look", "marks",
         "metadata", "outcome", "parsed", "policy", "policy_set", "principal", "published", "removed", "reservation",
-        "resumes", "risk", "rules", "spends", "spent", "spent_tokens", "started_ns", "tool", "tool_name",
+        "restored", "resumes", "risk", "rules", "spends", "spent", "spent_tokens", "started_ns", "tokens", "tool",
+        "tool_name",
     )  # fmt: skip
 
     def __init__(
@@ -116,6 +118,10 @@ class Invocation:
         """Where it is on its way through the flows of data; None where it has no part in them."""
         self.parsed: dict[str, Any] = {}
         self.removed = 0
+        self.tokens: dict[str, str] = {}
+        """What tokens stand for that were put into the arguments."""
+        self.restored = 0
+        """How many tokens the tool got the values for."""
         self.approval = ""
         """The approval, or the grant, under which it goes through."""
         self.spends = False
@@ -252,7 +258,9 @@ class Call:
     async def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
         """Tell the client how far the call is; nothing happens where nobody listens."""
         if self._invocation.client is not None:
-            await self._invocation.client.progress(done, total, message and self._redactor.text(message))
+            clear = isinstance(message, Cleared)
+            shown = message if clear or not message else self._redactor.text(message)
+            await self._invocation.client.progress(done, total, shown and str(shown))
 
     def stream(self, *eyes: Eye, reach: int = REACH) -> RedactedStream:
         """Redacts one text whose pieces go out as progress before its end is known.
@@ -261,7 +269,8 @@ class Call:
             eyes: what they see is blacked out, too.
             reach: characters that they need to be certain.
         """
-        return RedactedStream(Eyes(*eyes, self._redactor) if eyes else self._redactor, max(reach, REACH))
+        eye = Eyes(*eyes, self._redactor) if eyes else self._redactor
+        return RedactedStream(eye, max(reach, REACH), self._invocation.tokens)
 
     async def log(self, level: str, text: str) -> None:
         """Send a log line to the client; nothing happens where nobody listens."""

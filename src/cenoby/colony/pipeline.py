@@ -27,6 +27,7 @@ from cenoby.colony.stages.intend import Intend
 from cenoby.colony.stages.learn import Learn
 from cenoby.colony.stages.record import Record
 from cenoby.colony.stages.redact import Redact
+from cenoby.colony.stages.restore import RestoreArguments, RestoreResult
 from cenoby.colony.stages.sanitise import Sanitise
 from cenoby.colony.stages.settle import Settle
 from cenoby.colony.stages.watch import Watch
@@ -61,6 +62,7 @@ class Pipeline:
             Budget(ports),  # reserve what it may cost
             Follow(ports),  # the labels of the call are in its contexts
             Intend(ports),  # side effects: decision and intent are durable from here on
+            RestoreArguments(ports),  # tokens are values again, for tools that may see them
             Dispatch(ports),  # to the MAD's mailbox, and wait for the result
         )
         self._way_back: Sequence[Stage] = (
@@ -70,6 +72,7 @@ class Pipeline:
             Learn(ports),  # what the result brings with it is known before it is answered
             Record(ports),  # make decision and outcome durable; only then answer
             *((Watch(ports.watch),) if ports.watch else ()),  # does it lower the caller's autonomy
+            RestoreResult(ports),  # tokens are values again, for the caller who brought them
         )
         self._ports = ports
 

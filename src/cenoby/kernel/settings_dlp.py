@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from cenoby.kernel.settings_section import Section
 
-DataAction = Literal["allow", "redact", "block", "ask"]
+DataAction = Literal["allow", "redact", "tokenise", "block", "ask"]
 Direction = Literal["in", "out", "model"]
 
 
@@ -18,7 +18,7 @@ class DlpRule(Section):
     types: Annotated[list[str], Field(min_length=1)]
     """Kinds as in `[redacted:<kind>]`, groups (`national_id`), `secret`, `personal`, or `*` for all."""
     action: DataAction
-    """Let it pass, black it out, refuse the call, or let a person decide (not on the way out)."""
+    """Let it pass, black it out, put a token for it, refuse the call, or let a person decide (not on the way out)."""
     directions: Annotated[list[Direction], Field(min_length=1)]
     """`in`: arguments of calls; `model`: arguments of `model:call` tools, so prompts; `out`: results."""
     tenants: list[str] = ["*"]
@@ -29,8 +29,28 @@ class DlpRule(Section):
     @model_validator(mode="after")
     def _nobody_decides_results(self) -> Self:
         if self.action == "ask" and "out" in self.directions:
-            raise ValueError("a result is there already: on the way out say allow, redact or block")
+            raise ValueError("a result is there already: on the way out say allow, redact, tokenise or block")
         return self
+
+
+class RestoreRule(Section):
+    """Where tokens in arguments are what they stand for again, before the tool gets them."""
+
+    types: Annotated[list[str], Field(min_length=1)] = ["*"]
+    """Kinds, as in rules."""
+    tenants: list[str] = ["*"]
+    """Tenants it holds for."""
+    destinations: Annotated[list[str], Field(min_length=1)]
+    """Tools that may see the values, e.g. `mads.pay.*`."""
+
+
+class TokenKeeping(Section):
+    """How values are kept for which tokens were put."""
+
+    days: Annotated[float, Field(gt=0, le=3660)] = 30
+    """After so many days since it was last made, a token stands for nothing any more."""
+    per: Literal["tenant", "conversation"] = "tenant"
+    """Within what a value has the same token each time."""
 
 
 class DlpSettings(Section):
@@ -38,6 +58,9 @@ class DlpSettings(Section):
 
     rules: list[DlpRule] = []
     """Asked in this order. Where none fits: arguments pass, results follow `redaction`, models get no secrets."""
+    restore: list[RestoreRule] = []
+    """Tools that get the values for which their arguments have tokens; no others do."""
+    tokens: TokenKeeping = TokenKeeping()
     canaries: dict[str, SecretStr] = {}
     """Planted texts by name, each of 12 characters or more; a call that carries one is refused, and journalled."""
 

@@ -125,10 +125,14 @@ class MasterKeyRotated(Event, frozen=True, tag="master_key_rotated.v1"):
     key_id: str
 
 
-class CanarySeen(Event, frozen=True, tag="canary_seen.v1"):
+class CanarySeen(Event, frozen=True, tag="canary_seen.v2"):
     """A call carried a planted text, and was refused: a security event.
 
+    Where the text is another tenant's than the caller's, both journals have it: the caller's without the label, and the
+    owner's without the caller.
+
     Attributes:
+        canary: the label that its owner gave the text.
         tool: what was called.
         direction: `in`, `model` or `out`: in its arguments, in a prompt, or in its result.
         invocation: id of the call.
@@ -137,3 +141,5 @@ class CanarySeen(Event, frozen=True, tag="canary_seen.v1"):
     tool: str
     direction: str
     invocation: str
+    canary: str = ""
+    upgraders = {1: dict[str, Any]}

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from cenoby.kernel.settings import RedactionSettings
+from cenoby.protection.dlp.canaries import Canaries
 from cenoby.protection.dlp.detector import Found
 from cenoby.protection.dlp.names import context_of, may_be_context
 from cenoby.protection.dlp.normalise import fold
@@ -33,8 +34,9 @@ class Redactor:
         canaries: planted texts, which are blacked out, too.
     """
 
-    def __init__(self, settings: RedactionSettings, canaries: Sequence[str] = ()) -> None:
-        self.scanner = Scanner(secrets=settings.secrets, personal=settings.personal_data, canaries=canaries)
+    def __init__(self, settings: RedactionSettings, canaries: Canaries | None = None) -> None:
+        self.canaries = canaries or Canaries()
+        self.scanner = Scanner(secrets=settings.secrets, personal=settings.personal_data, canaries=self.canaries)
         self._plain_names: set[str] = set()
 
     def text(self, text: str) -> str:
@@ -136,7 +138,8 @@ class Redactor:
 def black(kind: str, found: str) -> str:
     """What stands where something was blacked out."""
     del found
-    return f"[redacted:{kind}]"
+    # What follows a colon is for those who know canaries.
+    return f"[redacted:{kind.partition(':')[0]}]"
 
 
 def replaced(text: str, found: list[Found], replace: Replace = black) -> tuple[str, int]:

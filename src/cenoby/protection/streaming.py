@@ -6,10 +6,14 @@ time, and only that part of it goes out about which nothing that may still come 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Protocol
 
 from cenoby.protection.dlp.detector import Found
 from cenoby.protection.dlp.normalise import fold
+from cenoby.protection.dlp.tokens import Cleared, RestoredStream, restored
+from cenoby.protection.redact import black
 
 REACH = 256
 """Characters that the redactor needs. What a detector finds holds no blank, or it is shorter than half of this (a
@@ -58,11 +62,13 @@ class RedactedStream:
     Args:
         eye: says what is blacked out.
         reach: characters that are held back at least, so that nothing which may still come changes the eye's mind.
+        tokens: what tokens stand for that the reader knows, and is to read; their values are not blacked out.
     """
 
-    def __init__(self, eye: Eye, reach: int = REACH) -> None:
+    def __init__(self, eye: Eye, reach: int = REACH, tokens: Mapping[str, str] | None = None) -> None:
         self._eye = eye
         self._reach = reach
+        self._restored = RestoredStream(partial(restored, values=tokens)) if tokens else None
         self._pieces: list[str] = []
         self._size = 0
         self._look_at = reach
@@ -82,12 +88,14 @@ class RedactedStream:
         self._look_at = self._size + max(_FEWEST_NEW, self._size // _MOST_LOOKS)
         text = self._text()
         until, complete = _settled(text, self._reach)
-        return self._out(text, until, complete) if until > self._sent else ""
+        out = self._out(text, until, complete) if until > self._sent else ""
+        return out if self._restored is None else Cleared(self._restored.add(out))
 
     def end(self) -> str:
         """All that was held back; the text is complete."""
         text = self._text()
-        return self._out(text, len(text), len(text))
+        out = self._out(text, len(text), len(text))
+        return out if self._restored is None else Cleared(self._restored.add(out) + self._restored.end())
 
     def _text(self) -> str:
         self._pieces = ["".join(self._pieces)]
@@ -102,7 +110,7 @@ class RedactedStream:
                 until = start  # a private key whose last line has not come
                 break
             if end > self._sent:
-                out += (text[self._sent : start], f"[redacted:{kind}]")
+                out += (text[self._sent : start], black(kind, text[start:end]))
                 self._sent = end
         if until > self._sent:
             out.append(text[self._sent : until])

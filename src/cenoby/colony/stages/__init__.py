@@ -28,7 +28,9 @@ from cenoby.kernel.settings import LimitSettings, RedactionSettings
 from cenoby.kernel.settings_content import ContentSettings
 from cenoby.kernel.settings_dlp import DlpSettings
 from cenoby.protection.content.prompts import ContentPolicy
+from cenoby.protection.dlp.canary_book import CanaryBook
 from cenoby.protection.dlp.guard import DataGuard
+from cenoby.protection.dlp.token_store import TokenStore
 from cenoby.protection.redact import Redactor
 from cenoby.store.journal import Journal
 from cenoby.telemetry.metrics import Metrics
@@ -69,4 +71,6 @@ class Ports:
     conduct: ConductGate = field(default=pass_all)
     watch: AutonomyWatch | None = None
     content: ContentPolicy = field(default_factory=lambda: ContentPolicy(ContentSettings(), ()))
+    canaries: CanaryBook | None = None
+    tokens: TokenStore | None = None
     data: DataGuard = field(default_factory=lambda: DataGuard(DlpSettings(), RedactionSettings()))

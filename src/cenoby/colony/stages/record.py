@@ -50,6 +50,8 @@ class Record:
             payload["characters_removed"] = invocation.removed
         if outcome.redacted:
             payload["redacted"] = outcome.redacted
+        if invocation.restored:
+            payload["restored"] = invocation.restored
         if invocation.spent is not None:
             payload["spent_micro_usd"] = invocation.spent
         if invocation.spent_tokens is not None:

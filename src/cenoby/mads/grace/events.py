@@ -129,3 +129,35 @@ class NodeRevoked(Event, frozen=True, tag="node_revoked.v1"):
 
     node: str
     public_key: str
+
+
+class CanaryCreated(Event, frozen=True, tag="canary_created.v1"):
+    """A text to be planted was made; never the text.
+
+    Attributes:
+        canary: its id.
+        label: where it is to be planted, by its owner's words.
+        kind: what it looks like.
+    """
+
+    canary: str
+    label: str
+    kind: str
+
+
+class CanaryDeleted(Event, frozen=True, tag="canary_deleted.v1"):
+    """A planted text is looked for no more."""
+
+    canary: str
+
+
+class PiiRevealed(Event, frozen=True, tag="pii_revealed.v1"):
+    """Somebody asked what a token stands for, and is about to be told; `notes` says why.
+
+    Attributes:
+        token: which.
+        found: whether it stands for anything in the caller's tenant.
+    """
+
+    token: str
+    found: bool

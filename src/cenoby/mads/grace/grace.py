@@ -31,15 +31,19 @@ from cenoby.mads.grace import views
 from cenoby.mads.grace.api_tools import ApiTools
 from cenoby.mads.grace.approval_tools import ApprovalTools
 from cenoby.mads.grace.autonomy_tools import AutonomyTools
+from cenoby.mads.grace.canary_tools import CanaryTools
 from cenoby.mads.grace.circuit_tools import CircuitTools
 from cenoby.mads.grace.events import (
     AutonomySet,
+    CanaryCreated,
+    CanaryDeleted,
     FlagRemoved,
     FlagSet,
     KillSwitchLifted,
     KillSwitchThrown,
     NodeEnrolled,
     NodeRevoked,
+    PiiRevealed,
     SubjectBlocked,
     SubjectUnblocked,
     TokenCreated,
@@ -58,7 +62,10 @@ from cenoby.mads.grace.paging import Limit
 from cenoby.mads.grace.pin_tools import PinTools
 from cenoby.mads.grace.policy_tools import PolicyTools
 from cenoby.mads.grace.records import PresentForm
+from cenoby.mads.grace.token_tools import TokenTools
 from cenoby.mads.grace.tool_search import rank
+from cenoby.protection.dlp.canary_book import CanaryBook
+from cenoby.protection.dlp.token_store import TokenStore
 from cenoby.protection.evidence.log import EvidenceLog
 from cenoby.protection.rules.events import ToolAccepted
 from cenoby.store.journal import Journal
@@ -76,6 +83,8 @@ class Grace(
     LetterTools,
     FlagTools,
     KillTools,
+    CanaryTools,
+    TokenTools,
     AutonomyTools,
     ApiTools,
     ApprovalTools,
@@ -94,6 +103,8 @@ class Grace(
         token_settings: how long tokens live where nobody says it.
         roles: the policies in force: which tools a caller may find, and why.
         policy_words: what she says of them in `describe_policy`.
+        canaries: the planted texts.
+        pii: what tokens stand for.
         pins: of foreign tools, where there are any.
         present_form: how she reads events of earlier versions.
         clock: the time.
@@ -116,6 +127,9 @@ class Grace(
         ToolAccepted,
         NodeEnrolled,
         NodeRevoked,
+        CanaryCreated,
+        CanaryDeleted,
+        PiiRevealed,
     )
 
     def __init__(
@@ -132,6 +146,8 @@ class Grace(
         flags: Flags,
         kills: Kills,
         autonomy: AutonomyLevels,
+        canaries: CanaryBook | None = None,
+        pii: TokenStore | None = None,
         pins: Pins | None = None,
         supervisor: Supervisor,
         work: WorkQueue,
@@ -157,6 +173,8 @@ class Grace(
         self._flags = flags
         self._kills = kills
         self._autonomy = autonomy
+        self._canaries = canaries
+        self._pii = pii
         self._pins = pins
         self._supervisor = supervisor
         self._work = work

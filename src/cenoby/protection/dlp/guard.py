@@ -5,18 +5,26 @@ Canaries are texts that nobody has a reason to send: whatever carries one is ref
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from cenoby.kernel.errors import Fault, Refused
 from cenoby.kernel.settings import RedactionSettings
 from cenoby.kernel.settings_dlp import Direction, DlpSettings
-from cenoby.protection.dlp.policy import CANARY, DataPolicy, Plan
+from cenoby.protection.dlp.canaries import Canaries, Canary, is_canary, of_settings
+from cenoby.protection.dlp.policy import DataPolicy, Plan
 from cenoby.protection.dlp.scan import PERSONAL
-from cenoby.protection.redact import Redactor, black
+from cenoby.protection.redact import Redactor, Replace, black
 
 
 class DataRefused(Refused):
-    """A call carries what the rule does not let through."""
+    """A call carries what the rule does not let through.
+
+    Attributes:
+        canaries: which planted texts were seen; for the journal of their owners, not for the caller.
+    """
+
+    canaries: tuple[Canary, ...] = ()
 
     codes = {
         "data_blocked": "The arguments hold data of a kind that a rule of `dlp` blocks; send the call without it.",
@@ -35,7 +43,7 @@ class Judged(NamedTuple):
 
     Attributes:
         value: with everything redacted that must be; the same object where there was nothing.
-        redacted: how many places were redacted.
+        redacted: how many places were redacted, or have tokens.
         asked: kinds because of which a person must decide.
     """
 
@@ -50,15 +58,40 @@ class DataGuard:
     Args:
         settings: the rules and the canaries.
         redaction: what is redacted on the way out where no rule fits.
+        canaries: what is looked for whatever the rules say; without them those of the settings.
+
+    Attributes:
+        may_restore: whether there is any tool that may see what tokens stand for.
     """
 
-    def __init__(self, settings: DlpSettings, redaction: RedactionSettings) -> None:
+    def __init__(self, settings: DlpSettings, redaction: RedactionSettings, canaries: Canaries | None = None) -> None:
         self._policy = DataPolicy(settings, redaction)
-        self._canaries = canaries(settings)
+        self._canaries = canaries_of(settings) if canaries is None else canaries
         self._eye: Redactor | None = None
+        self.may_restore = bool(settings.restore)
 
-    def judge(self, direction: Direction, tenant: str, destinations: tuple[str, ...], value: Any) -> Judged | None:
+    def tokenises(self, direction: Direction, tenant: str, destinations: tuple[str, ...]) -> bool:
+        """Whether a rule wants tokens there, so that `judge` needs somebody who makes them."""
+        return self._policy.plan(direction, tenant, destinations).tokenises
+
+    def restores(self, tenant: str, tool: str, kind: str) -> bool:
+        """Whether a tool may see what a token of a kind stands for."""
+        return self._policy.restores(tenant, tool, kind)
+
+    def judge(
+        self,
+        direction: Direction,
+        tenant: str,
+        destinations: tuple[str, ...],
+        value: Any,
+        tokeniser: Replace | None = None,
+    ) -> Judged | None:
         """What may go on of a value of plain JSON types.
+
+        Args:
+            direction, tenant, destinations: where it goes.
+            value: is not changed.
+            tokeniser: makes the token of a kind and a value; without it, what should have one is redacted.
 
         Returns:
             None where there is nothing to say: all may pass, or (on the way out) redaction alone decides.
@@ -68,23 +101,26 @@ class DataGuard:
             DataWithheld: data_withheld: the same of a result.
         """
         plan = self._policy.plan(direction, tenant, destinations)
-        if not self._canaries and (plan.idle or (direction == "out" and plan.as_redaction)):
+        if self._canaries.detector is None and (plan.idle or (direction == "out" and plan.as_redaction)):
             return None
-        return self._judged(direction, plan, value)
+        return self._judged(direction, plan, value, tokeniser)
 
-    def _judged(self, direction: Direction, plan: Plan, value: Any) -> Judged:
+    def _judged(self, direction: Direction, plan: Plan, value: Any, tokeniser: Replace | None) -> Judged:
         found: dict[str, str] = {}
         redacted = 0
 
         def replace(kind: str, text: str) -> str:
             nonlocal redacted
             action = found[kind] = plan.actions.get(kind, "block")
+            if action == "tokenise":
+                redacted += 1
+                return black(kind, text) if tokeniser is None else tokeniser(kind, text)
             redacted += action == "redact"
             return black(kind, text) if action == "redact" else text
 
         made, _ = self._look().value(value, replace)
-        if CANARY in found:
-            raise DataRefused("canary_seen", "The call carries a planted text; it was refused, and security was told.")
+        if any(is_canary(kind) for kind in found):
+            raise self._canary_seen(found)
         blocked = sorted(kind for kind, action in found.items() if action == "block")
         if blocked and direction == "out":
             raise DataWithheld(
@@ -95,6 +131,12 @@ class DataGuard:
         asked = tuple(sorted(kind for kind, action in found.items() if action == "ask"))
         return Judged(made if redacted else value, redacted, asked)
 
+    def _canary_seen(self, kinds: Iterable[str]) -> DataRefused:
+        error = DataRefused("canary_seen", "The call carries a planted text; it was refused, and security was told.")
+        seen = [self._canaries.named(kind) for kind in kinds if is_canary(kind)]
+        error.canaries = tuple(one for one in seen if one is not None)
+        return error
+
     def _look(self) -> Redactor:
         # Made when it is needed: without rules and canaries it never is.
         if self._eye is None:
@@ -103,6 +145,6 @@ class DataGuard:
         return self._eye
 
 
-def canaries(settings: DlpSettings) -> tuple[str, ...]:
-    """The planted texts."""
-    return tuple(text.get_secret_value() for text in settings.canaries.values())
+def canaries_of(settings: DlpSettings) -> Canaries:
+    """The planted texts of the settings, to which others may come."""
+    return Canaries(of_settings({label: text.get_secret_value() for label, text in settings.canaries.items()}))

@@ -10,7 +10,6 @@ from cenoby.kernel.settings_dlp import DataAction, Direction, DlpRule, DlpSettin
 from cenoby.kernel.settings_file import SettingsError
 from cenoby.protection.dlp.scan import PERSONAL, PERSONAL_KINDS, SECRET_KINDS
 
-CANARY = "canary"
 _GROUP_OF = {kind: name for name, group in PERSONAL.items() for detector in group for kind in detector.kinds}
 _KINDS = SECRET_KINDS | PERSONAL_KINDS
 KNOWN_TYPES = _KINDS | PERSONAL.keys() | {"secret", "personal", "*"}
@@ -30,14 +29,16 @@ class Plan:
     Attributes:
         idle: whether everything passes, so that nothing need be looked at.
         as_redaction: whether it does what `redaction` does, and nothing else.
+        tokenises: whether it puts tokens for anything.
     """
 
-    __slots__ = ("actions", "as_redaction", "idle")
+    __slots__ = ("actions", "as_redaction", "idle", "tokenises")
 
     def __init__(self, rules: Sequence[DlpRule], redacted: frozenset[str]) -> None:
         self.actions: dict[str, DataAction] = {kind: _action(kind, rules, redacted) for kind in _KINDS}
         self.idle = all(action == "allow" for action in self.actions.values())
         self.as_redaction = not rules
+        self.tokenises = "tokenise" in self.actions.values()
 
 
 def _action(kind: str, rules: Sequence[DlpRule], redacted: frozenset[str]) -> DataAction:
@@ -61,10 +62,11 @@ class DataPolicy:
 
     def __init__(self, settings: DlpSettings, redaction: RedactionSettings) -> None:
         self._rules = settings.rules
-        unknown = sorted({one for rule in settings.rules for one in rule.types} - KNOWN_TYPES)
+        self._restore = settings.restore
+        unknown = sorted({one for rule in (*settings.rules, *settings.restore) for one in rule.types} - KNOWN_TYPES)
         if unknown:
             known = "docs/rule/data-protection.md lists types"
-            raise SettingsError("settings_invalid", f"dlp.rules: nothing finds {', '.join(unknown)}; {known}")
+            raise SettingsError("settings_invalid", f"dlp: nothing finds {', '.join(unknown)}; {known}")
         personal = {kind for name in redaction.personal_data for one in PERSONAL[name] for kind in one.kinds}
         self._redacted: dict[Direction, frozenset[str]] = {
             "in": frozenset(),
@@ -82,6 +84,16 @@ class DataPolicy:
             rules = [rule for rule in self._rules if _fits(rule, direction, tenant, destinations)]
             plan = self._plans[direction, tenant, destinations] = Plan(rules, self._redacted[direction])
         return plan
+
+    def restores(self, tenant: str, tool: str, kind: str) -> bool:
+        """Whether a tool may see what a token of a kind stands for."""
+        words = words_of(kind)
+        return any(
+            not words.isdisjoint(rule.types)
+            and any(fnmatchcase(tenant, one) for one in rule.tenants)
+            and any(fnmatchcase(tool, one) for one in rule.destinations)
+            for rule in self._restore
+        )
 
 
 def _fits(rule: DlpRule, direction: Direction, tenant: str, destinations: tuple[str, ...]) -> bool:

@@ -6,12 +6,12 @@ says that there is nothing. Only where it says otherwise are the detectors asked
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from cenoby.protection.dlp.automaton import expression, expression_set
+from cenoby.protection.dlp.canaries import Canaries
 from cenoby.protection.dlp.contacts import ADDRESSES, EMAILS, IPS, PHONES
 from cenoby.protection.dlp.credentials import CREDENTIALS, PRIVATE_KEYS
 from cenoby.protection.dlp.detector import Category, Detector, Found
@@ -62,12 +62,12 @@ class Scanner:
     Args:
         secrets: whether keys, tokens and passwords are looked for.
         personal: which personal data, by the names in `PERSONAL`.
-        canaries: texts that are looked for as they are.
+        canaries: planted texts that are looked for, too; they may change meanwhile.
     """
 
-    def __init__(self, *, secrets: bool, personal: Iterable[str], canaries: Sequence[str] = ()) -> None:
-        detectors = [_planted(canaries)] if canaries else []
-        detectors += [*_SECRETS, encoded(_first_secret)] if secrets else []
+    def __init__(self, *, secrets: bool, personal: Iterable[str], canaries: Canaries | None = None) -> None:
+        self._canaries = canaries or Canaries()
+        detectors = [*_SECRETS, encoded(self._first_inside)] if secrets else []
         wanted = frozenset(personal)
         for name, group in PERSONAL.items():
             detectors += group if name in wanted else ()
@@ -77,6 +77,9 @@ class Scanner:
 
     def may_hold(self, data: bytes) -> bool:
         """Whether a folded text may hold anything; False is certain, True is not."""
+        planted = self._canaries.detector
+        if planted is not None and next(planted.find(data), None) is not None:
+            return True
         if self._gate is None:
             return False
         # For a short text the set costs half as much; it cannot run out of memory there.
@@ -94,28 +97,24 @@ class Scanner:
         """The same of a folded text."""
         if not self.may_hold(data):
             return []
-        found: list[Found] = []
+        planted = self._canaries.detector
+        found = list(planted.find(data)) if planted is not None else []
+        data = _masked(data, found)
         for detector in self._asked(data):
             spans = list(detector.find(data))
             found += spans
             data = _masked(data, spans)
         return _apart(found)
 
+    def _first_inside(self, data: bytes) -> str:
+        planted = self._canaries.detector
+        found = next(planted.find(data), None) if planted is not None else None
+        return _first_secret(data) if found is None else found[2]
+
     def _asked(self, data: bytes) -> Sequence[Detector]:
         # The set knows no third answer: where it fails it says that nothing matches, and the gate knows better.
         which: list[int] | None = self._which.Match(data)
         return [self._detectors[index] for index in sorted(which)] if which else self._detectors
-
-
-def _planted(texts: Sequence[str]) -> Detector:
-    trigger = b"|".join(re.escape(fold(text)[0]) for text in texts)
-    look = expression(trigger)
-
-    def find(data: bytes) -> Iterator[Found]:
-        for match in look.finditer(data):
-            yield match.start(), match.end(), "canary"
-
-    return Detector(("canary",), "secret", trigger, find)
 
 
 def find(text: str) -> list[Hit]:
