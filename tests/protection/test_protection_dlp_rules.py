@@ -20,6 +20,8 @@ from cenoby.kernel.settings import RedactionSettings
 from cenoby.kernel.settings_dlp import DlpSettings
 from cenoby.kernel.settings_file import SettingsError, load_settings
 from cenoby.protection.dlp.guard import DataGuard, DataRefused, DataWithheld
+from cenoby.protection.dlp.log_lines import log_redaction
+from cenoby.protection.redact import Redactor
 from cenoby.store.journal import JournalQuery
 
 ADA = Principal("ada", "default", ("developer",), "agent")
@@ -108,6 +110,24 @@ def test_a_rule_for_results_keeps_what_redaction_does_for_all_else() -> None:
     """One kind let through on the way out; the others are redacted as without rules."""
     one = guard({"types": ["email"], "action": "allow", "directions": ["out"]})
     assert judged(one, "out", [f"{MAIL} {KEY}"]) == [f"{MAIL} [redacted:github_token]"]
+
+
+def test_log_lines_lose_secrets_always_and_else_what_the_rules_say() -> None:
+    """Without redaction of secrets, and with a rule that allows all: keys go; addresses and networks as rules say."""
+    line = f"from 203.0.113.7 came {MAIL} with {KEY}"
+
+    def written(*rules: dict[str, Any], **redaction: Any) -> str:
+        dlp, settings = DlpSettings.model_validate({"rules": rules}), RedactionSettings.model_validate(redaction)
+        return log_redaction(dlp, settings, Redactor(settings))(line)
+
+    assert written() == "from 203.0.113.7 came [redacted:email] with [redacted:github_token]"
+    assert written(secrets=False, personal_data=[]) == f"from 203.0.113.7 came {MAIL} with [redacted:github_token]"
+    allow_all = {"types": ["*"], "action": "allow", "directions": ["log"]}
+    assert written(allow_all) == f"from 203.0.113.7 came {MAIL} with [redacted:github_token]"
+    more = {"types": ["ip"], "action": "redact", "directions": ["log"]}
+    assert written(more) == "from [redacted:ip] came [redacted:email] with [redacted:github_token]"
+    with pytest.raises(ValidationError, match="cannot wait"):
+        DlpSettings.model_validate({"rules": [{"types": ["ip"], "action": "block", "directions": ["log"]}]})
 
 
 @pytest.mark.parametrize("direction", ["in", "out", "model"])

@@ -68,6 +68,7 @@ from cenoby.protection.content.prompts import ContentPolicy
 from cenoby.protection.core_dumps import forbid_core_dumps
 from cenoby.protection.dlp.canary_book import CanaryBook
 from cenoby.protection.dlp.guard import DataGuard, canaries_of
+from cenoby.protection.dlp.log_lines import log_redaction
 from cenoby.protection.dlp.token_store import TokenStore
 from cenoby.protection.egress import EgressGuard
 from cenoby.protection.redact import Redactor
@@ -116,7 +117,8 @@ async def open_colony(
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     redactor = Redactor(settings.redaction, canaries_of(settings.dlp))
     async with AsyncExitStack() as stack:
-        lines = configure_logging(settings.telemetry, redactor.text, clock=clock)
+        redact = log_redaction(settings.dlp, settings.redaction, redactor)
+        lines = configure_logging(settings.telemetry, redact, clock=clock)
         stack.callback(lines.close)
         parts = await _parts(settings, clock, redactor, stack, end)
         if parts.evidence is not None:

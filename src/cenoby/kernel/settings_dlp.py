@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, model_validator
 from cenoby.kernel.settings_section import Section
 
 DataAction = Literal["allow", "redact", "tokenise", "block", "ask"]
-Direction = Literal["in", "out", "model"]
+Direction = Literal["in", "out", "model", "log"]
 
 
 class DlpRule(Section):
@@ -20,7 +20,7 @@ class DlpRule(Section):
     action: DataAction
     """Let it pass, black it out, put a token for it, refuse the call, or let a person decide (not on the way out)."""
     directions: Annotated[list[Direction], Field(min_length=1)]
-    """`in`: arguments of calls; `model`: arguments of `model:call` tools, so prompts; `out`: results."""
+    """`in`: arguments of calls; `model`: arguments of `model:call` tools, so prompts; `out`: results; `log`: lines."""
     tenants: list[str] = ["*"]
     """Tenants it holds for; `*` stands for any characters."""
     destinations: list[str] = ["*"]
@@ -30,6 +30,8 @@ class DlpRule(Section):
     def _nobody_decides_results(self) -> Self:
         if self.action == "ask" and "out" in self.directions:
             raise ValueError("a result is there already: on the way out say allow, redact, tokenise or block")
+        if "log" in self.directions and self.action not in ("allow", "redact"):
+            raise ValueError("a log line is written and cannot wait: for the direction log say allow or redact")
         return self
 
 

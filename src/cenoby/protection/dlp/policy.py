@@ -69,6 +69,7 @@ class DataPolicy:
             raise SettingsError("settings_invalid", f"dlp: nothing finds {', '.join(unknown)}; {known}")
         personal = {kind for name in redaction.personal_data for one in PERSONAL[name] for kind in one.kinds}
         self._redacted: dict[Direction, frozenset[str]] = {
+            "log": frozenset(personal) | SECRET_KINDS,
             "in": frozenset(),
             "model": SECRET_KINDS,
             "out": frozenset(personal) | (SECRET_KINDS if redaction.secrets else frozenset()),
