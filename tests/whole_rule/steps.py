@@ -107,9 +107,16 @@ class Alter:
     number: int
 
     async def take(self, play: Play) -> None:
-        change = self.change(play)
+        change = self.fitted().change(play)
         if change is not None:
             await changed(play, change)
+
+    def fitted(self) -> Alter:
+        """The same by a person of the tenant that it concerns; an agent that tries it stays who it is."""
+        own = CAST[self.name].tenant
+        if CAST[self.by].kind != "person" or CAST[self.by].tenant == own or self.what == "kill":
+            return self
+        return replace(self, by="ola" if own == "default" else "boss")
 
     def change(self, play: Play) -> Change | None:
         """What is to be done; None where there is nothing to do it to."""

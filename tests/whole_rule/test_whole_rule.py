@@ -12,7 +12,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -20,9 +19,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from cenoby.access.budgets.accounts import Account
 from cenoby.access.tokens import NewToken
 from cenoby.store.journal import JournalQuery, Record
+from tests.whole_rule.known_sequences import KNOWN
 from tests.whole_rule.play import Play, first_data
 from tests.whole_rule.random_steps import SEQUENCES
-from tests.whole_rule.steps import Alter, Decide, Release, Reload, Restart, Step, Wait, Work, release
+from tests.whole_rule.steps import Step, release
 from tests.whole_rule.yard import AGENT_USD, CAST, FACTS, TENANT_USD
 
 EXAMPLES = int(os.environ.get("RULE_EXAMPLES", "0"))
@@ -107,7 +107,7 @@ async def check_journal(play: Play) -> None:
 
 
 @settings(
-    max_examples=EXAMPLES or 10,
+    max_examples=EXAMPLES or 8,
     deadline=None,
     derandomize=not EXAMPLES,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, *([Phase.shrink] if EXAMPLES else [])],
@@ -126,45 +126,12 @@ def test_nobody_does_what_the_rule_denies_nor_is_kept_from_what_it_allows(
         asyncio.run(play_all(folder, tokens, sequence))
 
 
-def work(who: str, verb: str, **more: Any) -> Work:
-    """A plain call; `amount` and `held` as in `Work`."""
-    plain: dict[str, Any] = {"token": 0, "key": "a", "end": "answer", "amount": 3, "spend": 1, "conversation": ""}
-    return Work(who=who, tool=f"mads.yard.{verb}", **{**plain, **more})
-
-
-WAITS = [work("ola", "look", held=True), work("kid", "note")]
-"""A call that holds its MAD, and one that was let in and waits for its turn."""
-YES = ("once", 0, False)
-FOUND: dict[str, list[Step]] = {
-    # Each of these was answered, or kept away, by the rule of a moment that was over.
-    "a policy that denies a call that waits for its turn": [*WAITS, Reload("policies", 5), Wait(30)],
-    "a level that asks for a call that waits for its turn": [*WAITS, Alter("level", "ola", "kid", 0), Release()],
-    "a tier that asks for a call that waits for its turn": [
-        Alter("level", "ola", "kid", 6), *WAITS, Reload("tiers", 1), Release()
-    ],
-    "a token that is revoked while its call waits": [*WAITS, Alter("revoke", "ola", "kid", 0), Release()],
-    "roles that are taken while a call waits": [
-        work("ola", "look", held=True), work("ada", "send", key="b"), work("bob", "note"),
-        Alter("token", "ola", "bob", 6), Release(),
-    ],
-    "time says yes to what has become dangerous since": [
-        Reload("tiers", 2), work("ada", "send"), Reload("tiers", 0), Wait(65), work("ada", "send")
-    ],
-    "what a limit refused is not counted after a restart": [
-        *[work("eve", "note")] * 69, Restart(), work("eve", "look")
-    ],
-    "an approval of one that has become one of two": [
-        work("ada", "send"), Reload("tiers", 3), Decide(0, "pia", True, YES), work("ada", "send"),
-    ],
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", FOUND)
-def test_what_was_found_once(beginning: tuple[Path, Mapping[str, NewToken]], tmp_path: Path, name: str) -> None:
-    """Sequences in which the rule of another moment decided, before that was mended."""
+@pytest.mark.parametrize("name", KNOWN)
+def test_known_sequences(beginning: tuple[Path, Mapping[str, NewToken]], tmp_path: Path, name: str) -> None:
+    """One of each kind of change beside the calls that it decides on, and what was found once."""
     source, tokens = beginning
     shutil.copytree(source, tmp_path / "colony")
-    asyncio.run(play_all(tmp_path / "colony", tokens, FOUND[name]))
+    asyncio.run(play_all(tmp_path / "colony", tokens, KNOWN[name]))
 
 
 def test_the_property_was_tried_on_everything() -> None:

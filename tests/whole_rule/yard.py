@@ -27,11 +27,14 @@ class Yard(Mad):
     """Does things of several kinds, and says so."""
 
     name = "yard"
-    watched: ClassVar[tuple[Seen, asyncio.Event]]
-    """Who is told of what runs, and what holds it until it is set; the colony makes MADs by their names alone."""
+    watched: ClassVar[tuple[Seen, asyncio.Event, Callable[[str], None]]]
+    """Who is told of what runs, what holds it until it is set, and who is told when that lets go of it.
+
+    The colony makes MADs by their names alone.
+    """
 
     def __init__(self) -> None:
-        self._seen, self._gate = Yard.watched
+        self._seen, self._gate, self._let_go = Yard.watched
 
     @classmethod
     def create(cls, grants: Grants) -> Self:
@@ -71,6 +74,7 @@ class Yard(Mad):
     async def _do(self, call: Call, verb: str, arguments: Mapping[str, Any]) -> ToolContent:
         self._seen(call.invocation, call.principal.agent, f"mads.{self.name}.{verb}", arguments)
         await self._gate.wait()
+        self._let_go(call.invocation)
         if arguments["end"] == "crash":
             raise RuntimeError("a bug")
         return ToolContent([{"type": "text", "text": "done"}])
