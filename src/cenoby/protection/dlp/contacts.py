@@ -53,9 +53,11 @@ _WORDS = (
     rb"(?:\b|_)(?:telephone|telefon|cellphone|phone|mobile|handy|fax|whatsapp|sms|hotline|tel|cell|call|dial|reach|text"
     rb"|contact|ring|desk|answering at|messages? to)"
 )
-_TO_NUMBER = rb"(?:[^0-9\n(]{0,40}|: ?\n ?)"
+# Without a bound, which would cost RE2 a state for each length; `_GAP` has it.
+_TO_NUMBER = rb"(?:(?:[^0-9\n(]*[^A-Za-z0-9\n(])?|: ?\n ?)"
 _PHONE_WORDS = expression(rb"(?i)" + _WORDS + rb"s?" + _TO_NUMBER + rb"\(?[0-9]")
 _GAP = re.compile(rb"(?i)" + _WORDS + rb"s?(?![A-Za-z])(?:: ?\n ?|[^0-9\n(]{0,40}+)")
+_WORD_ALONE = re.compile(rb"(?i)" + _WORDS + rb"s?")
 _SENTENCE_END = re.compile(rb"[a-z]{4}[.!?] |[a-z]{2}[.!?] +[A-Za-z]")
 _VAGUE = re.compile(rb"(?i)_?(?:call|dial|reach|text|contact|ring|desk|answering|message)")
 # As signatures have it: the number, and then what it is, at the end of the line or before a comma.
@@ -67,7 +69,8 @@ _NAME_AFTER = re.compile(rb"[ -]{1,2}[A-Za-z]+[\n,;\\]?\Z")
 
 def _phones(data: bytes) -> Iterator[Found]:
     """Phone numbers: with + and a country code, as (212) 555-0123, or after a word that announces one."""
-    found = [match.span() for match in _PHONE_ABROAD.finditer(data) if _DIALLED.fullmatch(_digits(match[0]))]
+    abroad = [match for place in _pluses(data) if (match := _PHONE_ABROAD.match(data, place))]
+    found = [match.span() for match in abroad if _DIALLED.fullmatch(_digits(match[0]))]
     found += _phones_named_after(data)
     found += [match.span() for match in _PHONE_US.finditer(data)]
     found += _announced_phones(data)
@@ -78,11 +81,19 @@ def _phones(data: bytes) -> Iterator[Found]:
             yield start, stop, "phone"
 
 
+def _pluses(data: bytes) -> Iterator[int]:
+    place = data.find(b"+")
+    while place >= 0:
+        yield place
+        place = data.find(b"+", place + 1)
+
+
 def _announced_phones(data: bytes) -> Iterator[tuple[int, int]]:
     position = 0
     while word := _PHONE_WORDS.search(data, position):
         gap = _GAP.match(data, word.start())
-        number = _PHONE_LOCAL.match(data, gap.end()) if gap and not _SENTENCE_END.search(gap[0]) else None
+        beside = gap and (not data[gap.end() - 1 : gap.end()].isalpha() or _WORD_ALONE.fullmatch(gap[0]))
+        number = _PHONE_LOCAL.match(data, gap.end()) if gap and beside and not _SENTENCE_END.search(gap[0]) else None
         # "call 12345678" may be anything; "call 555-123-4567" is not.
         vague = gap and _VAGUE.match(data, word.start()) and b":" not in gap[0][-3:]
         if number and not (vague and number[0].isdigit()):
@@ -141,7 +152,7 @@ PHONES = Detector(
     "personal",
     rb"(?i:"
     + _WORDS
-    + rb")s?(?:[^A-Za-z0-9\n(][^0-9\n(]*|: ?\n ?)?\(?[0-9](?:[ ()./-]{0,2}[0-9]){6}|"
+    + rb")s?(?:(?:[^0-9\n(]*[^A-Za-z0-9\n(])?|: ?\n ?)\(?[0-9](?:[ ()./-]{0,2}[0-9]){6}|"
     + _NAMED_AFTER
     + rb"|"
     + _US
