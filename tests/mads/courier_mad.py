@@ -34,6 +34,16 @@ class Courier(Mad):
         status, _, body = await self._grants.fetch(url, secret=secret, header="x-key", form="key={}")
         return Brought(status, body.decode())
 
+    @tool("test:run", effect="writes", sensitive_result=True)
+    async def mint(self, call: Call) -> Brought:
+        """Make a value that is nobody's yet."""
+        return Brought(0, "minted-by-a-tool")
+
+    @tool("test:run", effect="writes")
+    async def blab(self, call: Call) -> Brought:
+        """Make a value in a result that is journalled."""
+        return Brought(0, "minted-for-all-to-see")
+
     @tool("test:run", effect="reads")
     async def hold(self, call: Call, secret: str) -> Brought:
         """Be told a secret."""

@@ -41,8 +41,8 @@ _tiers: dict[str, RiskTier] = {
         (
             RiskTier.HIGH,
             "code:delete vcs:push deploy:staging comms:external budget:exceed db:mutate secret:read secret:write "
-            "secret:rotate secret:govern tool:call approval:decide colony:admin kill:switch autonomy:raise "
-            "canary:write pii:reveal",
+            "secret:rotate secret:govern secret:break-glass tool:call approval:decide colony:admin kill:switch "
+            "autonomy:raise canary:write pii:reveal",
         ),
         (RiskTier.CRITICAL, "deploy:production db:admin org:fire journal:erase"),
     )

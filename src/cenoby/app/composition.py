@@ -39,6 +39,7 @@ from cenoby.app.policies import first_policies, make_keeper
 from cenoby.app.protection_words import sandbox_words
 from cenoby.app.rule_wiring import complete_rules, make_rules
 from cenoby.app.secret_upkeep import keep_secrets_up
+from cenoby.app.secret_use import renewing_modules
 from cenoby.app.shipped_mads import Parts, mad_principal, make_mad
 from cenoby.app.way_out import way_out
 from cenoby.bus.connect import connect_bus, connect_work
@@ -168,7 +169,7 @@ async def _parts(
     recorder = _recorder(settings, node, stack)
     bus = await connect_bus(settings.bus, security=settings.bus_security, clock=clock, trace=recorder.record)
     stack.push_async_callback(bus.close)
-    sandbox = Sandbox(settings.sandbox, modules=SANDBOX_MODULES)
+    sandbox = Sandbox(settings.sandbox, modules=[*SANDBOX_MODULES, *renewing_modules(settings.secrets)])
     stack.push_async_callback(sandbox.close)
     work = await _work(settings, clock, database)
     stack.push_async_callback(work.close)

@@ -121,12 +121,15 @@ def _fiedler(parts: Parts) -> Mad:
 
 
 def _turing(parts: Parts) -> Mad:
+    from cenoby.app.secret_upkeep import make_renewals
     from cenoby.mads.turing import Turing
 
     return Turing(
         keeper=parts.vault,
         leases=LeaseCalls(parts.vault),
         policies=PolicyCalls(parts.vault, partial(roles_of, parts.ports.identities)),
+        renewals=make_renewals(parts),
+        break_glass_seconds=parts.settings.secrets.break_glass_seconds,
     )
 
 

@@ -323,6 +323,14 @@ secret.command(
     "cenoby.cli.secret:explain",
     help="Say what the policy of a secret decides on a use, and how each permit fits. Exit code 0, whatever it is.",
 )
+secret.command(
+    "cenoby.cli.secret:break_glass",
+    name="break-glass",
+    help="""Ask to read a secret that its policy does not give the caller: two other people must agree.
+
+The first time it is refused with the id under which it waits; once they have approved it, the same command, or
+`cenoby approvals result ID`, prints it.""",
+)
 secret.command("cenoby.cli.secret:leases", help="List leases: who holds which value, and until when.")
 secret.command(
     "cenoby.cli.secret:revoke_lease", name="revoke-lease", help="End one lease, or all of a holder or of a secret."

@@ -158,6 +158,29 @@ def explain(
         print_line(f"  {fits}")
 
 
+def break_glass(
+    name: Name,
+    *,
+    reason: Annotated[str, Parameter(help="Why; those who decide and the journal get it.")],
+    version: Version = None,
+    data: Data = None,
+    config: Config = None,
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    """Ask to read a secret that its policy does not give the caller: two other people must agree.
+
+    The first time it is refused with the id under which it waits; once they have approved it, the same command, or
+    `cenoby approvals result ID`, prints it.
+    """
+    arguments = {"name": name, "reason": reason, "version": version}
+    told = _client(data, config, token).call("mads.turing.break_glass", arguments)
+    if json:
+        print_json(told)
+    else:
+        print_line(told["value"])
+
+
 def leases(
     *,
     holder: Annotated[str, Parameter(help="Only of this agent, or of `mad:<name>`.")] = "",

@@ -68,6 +68,7 @@ class Declaration:
     waits: bool
     kinds: Mapping[str, ArgumentKind] = field(default_factory=dict[str, ArgumentKind])
     flow: FlowMarks = NO_MARKS
+    people: int = 0
 
 
 def tool(
@@ -85,6 +86,7 @@ def tool(
     waits: bool = False,
     kinds: Mapping[str, ArgumentKind] | None = None,
     flow: FlowMarks = NO_MARKS,
+    people: int = 0,
 ) -> Callable[[Method], Method]:
     """Declare a method of a `Mad` as a tool.
 
@@ -107,10 +109,13 @@ def tool(
         kinds: what arguments are (`path`, `url`, `command`, `sql`, `prose`), for the security rules, where their names
             do not say it.
         flow: how data flows through it, where that does not follow from action type and effect.
+        people: 1 or 2: so many people, none of them who asks, must agree to each single call, whatever settings say.
 
     Raises:
-        ValueError: the action type is not registered.
+        ValueError: the action type is not registered, or more people are wanted than approvals know.
     """
+    if people not in (0, 1, 2):
+        raise ValueError(f"people={people}: nobody, one person, or two can be asked for")
     declaration = Declaration(
         action=require_action(action),
         effect=effect,
@@ -125,6 +130,7 @@ def tool(
         waits=waits,
         kinds=dict(kinds or {}),
         flow=flow,
+        people=people,
     )
 
     def mark(method: Method) -> Method:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cenoby.kernel.errors import CenobyError, Fault, Unavailable
 from cenoby.models.catalogue import Model, ModelInputError
+from cenoby.protection.spellings import without
 
 _MOST_WORDS = 300
 _KEY_LIKE = re.compile(r"(?i)\b(bearer\s+\S+|(?:sk|pk)[-_][A-Za-z0-9_*.-]{6,})")
@@ -77,7 +78,7 @@ def refusal_of(model: Model, status: int, words: str, asked: float | None) -> Re
 
 def without_key(words: str, key: str) -> str:
     """A provider's words on one short line, with the API key and all that looks like one blacked out."""
-    text = words.replace(key, "[key]") if key else words
+    text = without(words, key, "[key]") if key else words
     text = " ".join(_KEY_LIKE.sub("[key]", text[: 4 * _MOST_WORDS]).split())
     return text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]}…"
 

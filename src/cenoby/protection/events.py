@@ -119,6 +119,33 @@ class SecretLeaseEnded(Event, frozen=True, tag="secret_lease_ended.v1"):
     tenant: str = ""
 
 
+class GlassBroken(Event, frozen=True, tag="glass_broken.v1"):
+    """Two people let somebody read a secret once that no policy gives them; `notes` says why.
+
+    Attributes:
+        name, version: which secret.
+        agent: who is about to be told it.
+    """
+
+    name: str
+    version: int
+    agent: str
+
+
+class SecretRenewalFailed(Event, frozen=True, tag="secret_renewal_failed.v1"):
+    """A secret was due for another value and keeps the one it has; `notes` has the code of the error.
+
+    Attributes:
+        name: which secret.
+        failures: how often in a row by now.
+        again: when it is tried again; RFC 3339, UTC.
+    """
+
+    name: str
+    failures: int
+    again: str
+
+
 class MasterKeyRotated(Event, frozen=True, tag="master_key_rotated.v1"):
     """The key that protects all secrets is about to be replaced by the one with `key_id`."""
 

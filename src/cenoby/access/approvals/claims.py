@@ -44,6 +44,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         summary: what a person is shown of them, plain JSON types without secrets.
         asks: why a person must decide.
         resumes: the request under which the engine runs it; empty where its caller calls.
+        people: how many must agree to this single call, whatever its tier; 0 where the tier says it.
     """
 
     call: ParkedCall
@@ -53,6 +54,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     summary: Any
     asks: tuple[Ask, ...] = ()
     resumes: str = ""
+    people: int = 0
 
 
 class Passed(msgspec.Struct, frozen=True):
@@ -146,7 +148,7 @@ class ApprovalClaims:
             expires_ns=self._times.expiry_ns(wanted.risk, now_ns),
             asks=wanted.asks,
             risk=wanted.risk,
-            needed=2 if wanted.risk >= self._four_eyes_from else 1,
+            needed=max(wanted.people, 2 if wanted.risk >= self._four_eyes_from else 1),
             conversation=call.conversation,
             correlation=call.correlation,
             person=self._ports.person_of(call.principal),
@@ -157,7 +159,8 @@ class ApprovalClaims:
         now_ns, run = request.created_ns, wanted.call.invocation
         if wanted.resumes:
             return self._resumed(connection, request, wanted)
-        if grant := matching_grant(connection, request, now_ns):
+        # What people must agree to call by call is not let through by what they said of another call.
+        if not wanted.people and (grant := matching_grant(connection, request, now_ns)):
             return _Found("granted", request, grant=grant)
         found = sql.open_approval(connection, request.tenant, request.agent, request.tool, request.digest, now_ns)
         if found is not None and found.status == "approved" and not _suffices(found, request):

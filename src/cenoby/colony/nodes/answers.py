@@ -32,6 +32,7 @@ class ToolOffer(msgspec.Struct, frozen=True):
     events: dict[str, str]
     kinds: dict[str, ArgumentKind] = {}
     flow: FlowMarks = NO_MARKS
+    people: int = 0
 
 
 class PromptOffer(msgspec.Struct, frozen=True):

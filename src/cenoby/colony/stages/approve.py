@@ -7,6 +7,7 @@ import hashlib
 
 from cenoby.access.approvals.claims import Wanted
 from cenoby.access.approvals.parked_calls import KeptResult, ParkedCall
+from cenoby.access.verdicts import Ask
 from cenoby.colony.invocation import Invocation, Outcome
 from cenoby.colony.stages import Ports
 from cenoby.colony.stages.journalled import shown_arguments
@@ -28,6 +29,9 @@ class Approve:
     async def __call__(self, invocation: Invocation) -> Outcome | None:
         if (ask := self._approvals.asks(invocation.action, invocation.risk)) is not None:
             invocation.ask(ask)
+        if (people := invocation.target.says.people) > 0:
+            tool = invocation.target.name
+            invocation.ask(Ask(f"tool:{tool}", f"every single call of {tool} needs {people} people who agree"))
         # What the engine resumes spends its approval also where nobody asks any more: that keeps it from running twice.
         if not invocation.asks and not invocation.resumes:
             return None
@@ -65,6 +69,7 @@ class Approve:
             summary=shown_arguments(invocation, self._redactor),
             asks=invocation.asks,
             resumes=invocation.resumes,
+            people=invocation.target.says.people,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from cenoby.kernel.settings_secrets import SecretPermit
@@ -40,14 +40,31 @@ class SecretKeeper(Protocol):
     async def list_versions(self, caller: Caller, name: str) -> list[VersionInfo]: ...
 
     async def rotate_secret(
-        self, caller: Caller, name: str, new_value: str | None = None, *, length: int = 32, record: Journalled
+        self,
+        caller: Caller,
+        name: str,
+        new_value: str | None = None,
+        *,
+        length: int = 32,
+        make: Callable[[], Awaitable[str]] | None = None,
+        record: Journalled,
     ) -> VersionInfo: ...
+
+    async def break_glass(
+        self, caller: Caller, name: str, version: int | None, reason: str, *, seconds: float, record: Journalled
+    ) -> SecretValue: ...
 
     async def revoke_secret(
         self, caller: Caller, name: str, version: int | None = None, *, record: Journalled
     ) -> list[int]: ...
 
     async def rotate_master_key(self, *, record: Journalled) -> str: ...
+
+
+class Renewer(Protocol):
+    """What the settings say of how secrets are renewed."""
+
+    def maker(self, tenant: str, name: str) -> Callable[[], Awaitable[str]] | None: ...
 
 
 class LeaseKeeper(Protocol):

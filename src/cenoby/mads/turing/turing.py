@@ -1,9 +1,10 @@
 """Turing keeps secrets. His tools tell a value to whoever may know it, once, and say everything else without it.
 
 What the tools need: get_secret, list_secrets, list_versions and those of leases `secret:read`, set_secret and
-revoke_secret `secret:write`, rotate_secret `secret:rotate`, set_secret_policy `secret:govern`, rotate_master_key
-`colony:admin`. Beyond the capability each secret may name its readers, and have a policy. Values are neither journalled
-nor redacted; that they were read is journalled before they are told.
+revoke_secret `secret:write`, rotate_secret `secret:rotate`, set_secret_policy `secret:govern`, break_glass
+`secret:break-glass` and two people each time, rotate_master_key `colony:admin`. Beyond the capability each secret may
+name its readers, and have a policy. Values are neither journalled nor redacted; that they were read is journalled
+before they are told.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from cenoby.access.flows.labels import FlowMarks
 from cenoby.colony.home import require_home
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad
@@ -21,7 +23,7 @@ from cenoby.kernel.settings_secrets import SecretPermit
 from cenoby.mads.turing.arguments import Name, Reader, Seconds, Value, Version
 from cenoby.mads.turing.lease_tools import LeaseTools
 from cenoby.mads.turing.policy_tools import PolicyTools
-from cenoby.mads.turing.ports import LeaseKeeper, SecretKeeper, SecretPolicyKeeper
+from cenoby.mads.turing.ports import LeaseKeeper, Renewer, SecretKeeper, SecretPolicyKeeper
 from cenoby.mads.turing.views import (
     MasterKeyView,
     Revoked,
@@ -35,8 +37,10 @@ from cenoby.mads.turing.views import (
 )
 from cenoby.protection import events
 from cenoby.protection.secrets import MOST_READERS
+from cenoby.telemetry.logs import get_logger
 
 _PAGE = 100
+_log = get_logger("mads.turing")
 
 
 class Turing(LeaseTools, PolicyTools, Mad):
@@ -46,6 +50,8 @@ class Turing(LeaseTools, PolicyTools, Mad):
         keeper: the vault.
         leases: who holds which value, and until when.
         policies: who may use which secret for what.
+        renewals: how secrets get another value where the settings say it.
+        break_glass_seconds: how long a value may be held that was read under break-glass.
     """
 
     name = "turing"
@@ -60,13 +66,25 @@ class Turing(LeaseTools, PolicyTools, Mad):
         events.SecretLeased,
         events.SecretLeaseRenewed,
         events.SecretLeaseEnded,
+        events.GlassBroken,
+        events.SecretRenewalFailed,
         events.MasterKeyRotated,
     )
 
-    def __init__(self, *, keeper: SecretKeeper, leases: LeaseKeeper, policies: SecretPolicyKeeper) -> None:
+    def __init__(
+        self,
+        *,
+        keeper: SecretKeeper,
+        leases: LeaseKeeper,
+        policies: SecretPolicyKeeper,
+        renewals: Renewer,
+        break_glass_seconds: float,
+    ) -> None:
         self._keeper = keeper
         self._leases = leases
         self._policies = policies
+        self._renewals = renewals
+        self._break_glass_seconds = break_glass_seconds
 
     @tool("secret:write", effect="writes", title="Store a secret", sensitive=("value",))
     async def set_secret(
@@ -130,6 +148,30 @@ class Turing(LeaseTools, PolicyTools, Mad):
         )
         return Told(told.name, told.version, told.value, None if told.lease is None else lease_view(told.lease))
 
+    @tool(
+        "secret:break-glass",
+        effect="writes",  # so that its intent is on record, and a crash never makes two reads of one approval
+        title="Break the glass",
+        sensitive_result=True,
+        flow=FlowMarks(labels=("reads:secret",)),
+        people=2,
+    )
+    async def break_glass(
+        self,
+        call: Call,
+        name: Name,
+        reason: Annotated[
+            str, Field(description="Why; those who decide and the journal get it.", min_length=8, max_length=500)
+        ],
+        version: Annotated[Version | None, Field(description="Which version; left out: the newest.")] = None,
+    ) -> Told:
+        """Read a secret once that neither its readers nor its policy give the caller. Two people must agree to it, in
+        an emergency that the reason names; it comes with a lease that is not renewed."""
+        _log.warning("glass_broken", name=name, agent=call.principal.agent, correlation=call.correlation)
+        seconds = self._break_glass_seconds
+        told = await self._keeper.break_glass(call.principal, name, version, reason, seconds=seconds, record=call.note)
+        return Told(told.name, told.version, told.value, None if told.lease is None else lease_view(told.lease))
+
     @tool("secret:read", effect="reads", title="List secrets")
     async def list_secrets(
         self,
@@ -149,19 +191,23 @@ class Turing(LeaseTools, PolicyTools, Mad):
         """List the versions of a secret, the newest first, never with values."""
         return VersionList([version_view(info) for info in await self._keeper.list_versions(call.principal, name)])
 
-    @tool("secret:rotate", effect="writes", title="Rotate a secret", sensitive=("new_value",))
+    @tool("secret:rotate", effect="writes", title="Rotate a secret", sensitive=("new_value",), timeout=120)
     async def rotate_secret(
         self,
         call: Call,
         name: Name,
         new_value: Annotated[
-            Value | None, Field(description="The new value; left out: random letters and digits.")
+            Value | None,
+            Field(description="The new value; left out: as the settings renew it, else random letters and digits."),
         ] = None,
         length: Annotated[int, Field(ge=16, le=1024, description="Characters of a random value.")] = 32,
     ) -> VersionView:
         """Give a secret a new value, for the same readers. The value is never returned; older versions stay readable
         until they are revoked."""
-        info = await self._keeper.rotate_secret(call.principal, name, new_value, length=length, record=call.note)
+        make = None if new_value is not None else self._renewals.maker(call.principal.tenant, name)
+        info = await self._keeper.rotate_secret(
+            call.principal, name, new_value, length=length, make=make, record=call.note
+        )
         return version_view(info)
 
     @tool("secret:write", effect="writes", idempotent=True, title="Revoke a secret")

@@ -34,6 +34,7 @@ class VaultError(Fault):
         "vault_key_invalid": "The master key is not 32 bytes in base64.",
         "vault_key_unusable": "The place of the master key cannot be read or written; the message says why.",
         "vault_key_fixed": "A master key from the environment is changed by starting again with another.",
+        "secret_not_renewed": "What the settings name to renew a secret gave no value; it keeps the one it has.",
         "secret_damaged": "A secret does not open with its key: it was changed or moved in the database.",
     }
 

@@ -145,6 +145,28 @@ class Vault:
 
         return await self._tell(use, name, version, lambda info: check_read(caller, info), record, lease)
 
+    async def break_glass(
+        self, caller: Caller, name: str, version: int | None, reason: str, *, seconds: float, record: Journalled
+    ) -> SecretValue:
+        """Tell a secret to a caller whom neither readers nor policy let read it, with a lease that is not renewed. That
+        two people agreed is for the tool to see to.
+
+        Args:
+            version: which; None: the newest.
+            reason: why, for the journal.
+            seconds: of the lease.
+
+        Raises:
+            SecretNotFound: there is none, or it was revoked.
+            VaultError: `secret_damaged`.
+        """
+        use = Use(tenant=caller.tenant, agent=caller.agent, roles=caller.roles)
+        info = await self._version(caller.tenant, name, version)
+        self._backend.require_open()
+        await record(events.GlassBroken(name=name, version=info.version, agent=caller.agent, notes=reason))
+        lease = await self.leases.begin(use, info, seconds, record, renewable=False)
+        return await self._value(use, info, record, lease)
+
     async def list_secrets(self, caller: Caller, *, after: str = "", limit: int = 100) -> list[SecretInfo]:
         """The caller's tenant's secrets by name, without their values: those after the name `after`."""
         return await self._backend.read_secrets(caller.tenant, after, limit)
@@ -161,17 +183,30 @@ class Vault:
         return found
 
     async def rotate_secret(
-        self, caller: Caller, name: str, new_value: str | None = None, *, length: int = 32, record: Journalled
+        self,
+        caller: Caller,
+        name: str,
+        new_value: str | None = None,
+        *,
+        length: int = 32,
+        make: Callable[[], Awaitable[str]] | None = None,
+        record: Journalled,
     ) -> VersionInfo:
         """Store a new version of an existing secret, with the same readers, and tell nobody its value.
 
         Args:
-            new_value: the value; None: `length` random letters and digits (5.95 bits each).
+            new_value: the value; None: what `make` gives, else `length` random letters and digits (5.95 bits each).
+            make: asked once the caller is known to be allowed.
 
         Raises:
             SecretNotFound: `secret_unknown`.
             SecretRefused: `secret_not_owner`, `secret_invalid`.
+            CenobyError: what `make` raises; the secret is as it was.
         """
+        if new_value is None and make is not None:
+            # Not while others wait: what makes it may take its time, and may itself keep secrets.
+            await self._check_change(caller, await self._secret(caller.tenant, name), record)
+            new_value = await make()
         async with self._changing:
             secret = await self._secret(caller.tenant, name)
             await self._check_change(caller, secret, record)
@@ -312,9 +347,11 @@ class Vault:
         except SecretRefused as refusal:
             await record(refusals.refused_event(info, refusal, tenant, use.mad))
             raise
-        held = await lease(info)
-        under = held.id if held else ""
-        to, tool = use.to, use.tool if use.mad else ""
+        return await self._value(use, info, record, await lease(info))
+
+    async def _value(self, use: Use, info: VersionInfo, record: Journalled, held: LeaseInfo | None) -> SecretValue:
+        name, under = info.name, held.id if held else ""
+        tenant, to, tool = use.tenant if use.mad else "", use.to, use.tool if use.mad else ""
         await record(
             events.SecretRead(
                 name=name, version=info.version, tenant=tenant, mad=use.mad, tool=tool, to=to, lease=under
