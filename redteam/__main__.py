@@ -1,10 +1,11 @@
-"""`./dev redteam [--json] [--only NAME] [--seconds SECONDS] [--seed NUMBER]`."""
+"""`./dev redteam [--json] [--only NAME] [--seconds SECONDS | --whole] [--seed NUMBER]`."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
+import math
 import random
 import sys
 import tempfile
@@ -21,11 +22,13 @@ _GRACE = 30.0
 async def play(name: str, room: Room) -> Report:
     """One suite, within its time; what breaks the suite itself is its problem."""
     try:
-        async with asyncio.timeout(room.seconds + _GRACE):
+        async with asyncio.timeout(room.seconds + _GRACE if math.isfinite(room.seconds) else None):
             return await load(name)(room)
     except TimeoutError:
         return Report(problem=f"it was not over after {room.seconds + _GRACE:g} s")
     except Exception as error:  # noqa: BLE001 - one broken suite must not hide the others
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
         return Report(problem=f"{type(error).__name__}: {error}")
 
 
@@ -47,7 +50,11 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="./dev redteam", description="Attacks on a running colony: tried, stopped.")
     parser.add_argument("--json", action="store_true", help="print one object")
     parser.add_argument("--only", choices=SUITES, action="append", help="play this suite; may be given again")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="most seconds for one suite")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--seconds", type=float, default=SECONDS, help="most seconds for one suite")
+    length.add_argument(
+        "--whole", action="store_const", dest="seconds", const=math.inf, help="all there is, however long"
+    )
     parser.add_argument("--seed", type=int, default=SEED, help="decides what is drawn by chance")
     options = parser.parse_args(arguments)
     played = play_all(options.only or list(SUITES), options.seconds, options.seed, aloud=not options.json)

@@ -17,6 +17,7 @@ SUITES: dict[str, str] = {
     "secrecy": "redteam.secrecy",
     "logs": "redteam.logs",
     "hidden": "redteam.hidden",
+    "poisoned": "redteam.poisoned",
 }
 """Name of each suite, and its module."""
 

@@ -120,3 +120,9 @@ async def call(
     plain = tool.isascii() and tool.isprintable() and tool == tool.strip()
     name = tool if plain else f"=?base64?{base64.b64encode(tool.encode()).decode()}?="
     return await send(port, written(body, token, name))
+
+
+async def ask(port: int, token: str, method: str, params: dict[str, Any]) -> Heard:
+    """Any other request, revision 2026-07-28."""
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": _META}}).encode()
+    return await send(port, written(body, token, "", {"mcp-method": method}))

@@ -49,6 +49,23 @@ def test_what_slips_or_breaks_fails(report: Report, suites: dict[str, Suite]) ->
     assert command.main(["--json"]) == 1
 
 
+def test_a_whole_run_has_no_end_of_its_own(suites: dict[str, Suite], capsys: pytest.CaptureFixture[str]) -> None:
+    """`--whole` draws every attack, and why a suite broke is said also where many things broke at once."""
+
+    async def all_of_it(room: Room) -> Report:
+        return Report(tried=len([*room.draw(range(500))]), stopped=500)
+
+    async def broken(room: Room) -> Report:
+        raise ExceptionGroup("many", [ExceptionGroup("inner", [ValueError("the reason")])])
+
+    suites["one"] = all_of_it
+    assert command.main(["--whole", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tried"] == 500
+    suites["two"] = broken
+    assert command.main(["--json"]) == 1
+    assert "ValueError: the reason" in capsys.readouterr().out
+
+
 def test_a_suite_is_held_to_its_time(
     suites: dict[str, Suite], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

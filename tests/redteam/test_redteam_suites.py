@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
-from redteam import approvals, hidden, logs, paths, secrecy, smuggling, ssrf, tenants, tokens
+from redteam import approvals, hidden, logs, paths, poisoned, secrecy, smuggling, ssrf, tenants, tokens
 from redteam.house import House, opened
 from redteam.report import Report, Room
 from redteam.secrecy import holds
@@ -38,6 +38,13 @@ async def test_a_short_version_of_every_suite_is_stopped(tmp_path: Path) -> None
                 told[name] = report.lines(name)
             assert report.tried >= min(most, 3), name
     assert told == {}
+
+
+async def test_poisoned_tools_are_stopped(tmp_path: Path) -> None:
+    """A short version of the suite that brings a server of its own: every attack is stopped, every control passes."""
+    report = await poisoned.play(Room(tmp_path, 600.0, random.Random(SEED), most=6))
+    assert report.holds, report.lines("poisoned")
+    assert report.tried > 30
 
 
 async def test_what_gets_through_is_told(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
@@ -23,9 +23,9 @@ from cenoby.kernel.clock import Clock
 from cenoby.kernel.codec import canonical_json, digest, from_json
 from cenoby.kernel.envelope import DEFAULT_TENANT
 from cenoby.kernel.events import Event
+from cenoby.protection.rules.descriptions import marks_in_description
 from cenoby.protection.rules.errors import RuleRefused
 from cenoby.protection.rules.events import ToolPinned, ToolQuarantined
-from cenoby.protection.rules.instructions import marks_in_description
 from cenoby.store.cached_table import COLD
 from cenoby.store.engine import Connection
 from cenoby.store.table_cache import Change, TableCache
@@ -200,7 +200,9 @@ class Pins:
         if known is None or known.tool is not tool:
             server = self._servers[tool.mad]
             described = described_of(tool, server)
-            rules = tuple(marks_in_description(_texts(described)))
+            # Whose it is says the operator; everything else is said by the other colony.
+            said = {name: part for name, part in described.items() if name != "server"}
+            rules = tuple(marks_in_description(_texts(said), tool.mad))
             known = self._seen[tool.name] = Seen(tool, server, described, digest(described), rules)
         return known
 
@@ -281,7 +283,7 @@ def _in_quarantine(seen: Seen, pin: Pin | None) -> QuarantinedTool:
     return QuarantinedTool(
         name=tool.name,
         mad=tool.mad,
-        says=tool.says,
+        says=replace(tool.says, title=""),
         description=f"{tool.name} is in quarantine: its description {why}. A person looks at it with `cenoby tools "
         f"pins` and accepts it with `cenoby tools accept {tool.name}`, or it stays refused.",
         arguments_model=tool.arguments_model,

@@ -103,6 +103,22 @@ class RuleCheck:
                 outcome.blocks = looked.value
             outcome.json = to_json(looked.value)
 
+    def look_at_error(self, invocation: Invocation, error: CenobyError) -> None:
+        """Look at the words of an error, which may be those of whoever the tool asked outside.
+
+        Raises:
+            RuleRefused: result_withheld.
+        """
+        tool = invocation.target
+        if not self._is_outside(tool):
+            return
+        said = {"message": error.message, "details": error.details}
+        looked = self._results.look(said, to_json(said), outside=True, tool=tool.name)
+        if looked.rules:
+            invocation.rules = (*invocation.rules, *looked.rules)
+        if looked.changed:
+            error.message, error.details = looked.value["message"], looked.value["details"]
+
     def _verdict(self, invocation: Invocation) -> Verdict:
         tool = invocation.target
         says = tool.says

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
 from pydantic import BaseModel, ConfigDict, create_model
 
 from cenoby.colony.errors import CallInvalid
+from cenoby.colony.foreign_schema import misfits, validator_of
 from cenoby.colony.tool import Tool
 from cenoby.kernel.codec import from_json
 
@@ -38,7 +38,7 @@ class SchemaTool(Tool):
 
     @cached_property
     def _validator(self) -> Draft202012Validator:
-        return Draft202012Validator(self.takes)
+        return validator_of(self.takes)
 
     def parse(self, canonical: bytes) -> dict[str, Any]:
         """The arguments in plain form; where they have types, these are made where the tool is."""
@@ -46,13 +46,6 @@ class SchemaTool(Tool):
         if problems := misfits(self._validator, arguments):
             raise CallInvalid("arguments_invalid", f"{problems}. The input schema of {self.name} says what fits.")
         return arguments
-
-
-def misfits(validator: Draft202012Validator, value: Any) -> str:
-    """Where a value does not fit a schema, in words; empty where it fits."""
-    found: Iterable[ValidationError] = validator.iter_errors(value)  # pyright: ignore[reportUnknownMemberType]
-    problems = [f"{error.json_path}: {error.message[:200]}" for error in found]
-    return "; ".join(problems[:5])
 
 
 def arguments_named_in(schema: Mapping[str, Any]) -> type[BaseModel]:

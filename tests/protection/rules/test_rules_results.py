@@ -9,7 +9,8 @@ import pytest
 from cenoby.kernel.codec import to_json
 from cenoby.kernel.errors import CenobyError
 from cenoby.kernel.settings_rules import ResultSettings, RuleSetSettings, RuleSettings
-from cenoby.protection.rules.instructions import marks_in, marks_in_description, may_be_marked
+from cenoby.protection.rules.descriptions import marks_in_description
+from cenoby.protection.rules.instructions import marks_in, may_be_marked
 from cenoby.protection.rules.results import Looked, ResultRules
 
 ATTACKS = {

@@ -31,6 +31,8 @@ class Redact:
             error = outcome.error
             error.message = self._redactor.text(error.message)
             error.details = self._redactor.value(error.details)[0]
+            if invocation.began:
+                self._rules.look_at_error(invocation, error)
             return
         if not invocation.target.says.sensitive_result:
             await self._black_out(invocation, outcome)

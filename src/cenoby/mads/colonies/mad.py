@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
 from cenoby.access.actions import require_action, tier_of
 from cenoby.access.flows.labels import FlowMarks
 from cenoby.colony.apis.document import ApiDocument, ApiTool
+from cenoby.colony.foreign_schema import misfits, unfit, validator_of
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad
-from cenoby.colony.schema_tool import SchemaTool, arguments_named_in, misfits
+from cenoby.colony.schema_tool import SchemaTool, arguments_named_in
 from cenoby.colony.tool import LONGEST_NAME, Declaration, Tool, ToolContent
 from cenoby.kernel.envelope import Priority
 from cenoby.kernel.settings_apis import ColonySettings
@@ -21,6 +21,7 @@ from cenoby.kernel.settings_file import SettingsError
 from cenoby.mads.colonies.errors import ForeignFault
 from cenoby.mads.colonies.link import Link
 
+_WORD = re.compile("[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _JOURNEY_SECONDS = 5.0
 """How much longer than there a call may take here."""
 
@@ -46,7 +47,8 @@ def foreign_colony(name: str, settings: ColonySettings, documents: Sequence[ApiD
         link: the way there.
 
     Raises:
-        SettingsError: a document is of another API, a tool's name is too long, or a priced tool has no price here.
+        SettingsError: a document is of another API, a tool's name is too long or no word, one of its schemas cannot be
+            used, or a priced tool has no price here.
     """
     tools: list[Tool] = []
     for contract, document in zip(settings.uses, documents, strict=True):
@@ -55,10 +57,14 @@ def foreign_colony(name: str, settings: ColonySettings, documents: Sequence[ApiD
         for word, told in document.tools.items():
             own = f"mads.{name}.{document.api}_v{document.version}_{word}"
             there = f"mads.{document.api}_v{document.version}.{word}"
+            if _WORD.fullmatch(word) is None:
+                raise _invalid(name, f"{contract.document} has a tool {word[:64]!a}, whose name is no small_words")
             if len(own) > LONGEST_NAME:
                 raise _invalid(name, f"{own} is longer than {LONGEST_NAME} characters; use a shorter name")
             if told.priced and contract.usd_per_call is None:
                 raise _invalid(name, f"{there} has a price; say usd_per_call, what a call of it may cost")
+            if problem := unfit(told.input) or (told.output is not None and unfit(told.output)):
+                raise _invalid(name, f"a schema of {there} is not used: {problem}")
             price = round((contract.usd_per_call or 0) * 1e6) if told.priced else None
             tools.append(_tool(own, name, told, settings.action, partial(_call, link, there, told), price))
     kind = type(ForeignColony.__name__, (ForeignColony,), {"name": name, "summary": f"Another colony: {settings.url}."})
@@ -85,7 +91,8 @@ def _tool(name: str, mad: str, told: ApiTool, action: str, run: Any, price: int 
             cost=None if price is None else "usd_per_call",
             priority=Priority.INTERACTIVE,
             waits=told.waits,
-            flow=FlowMarks(foreign=True),
+            # What it is asked goes outside, also where it says that it only reads.
+            flow=FlowMarks(foreign=True, labels=("posts:outside",)),
         ),
         description=told.description,
         arguments_model=arguments_named_in(told.input),
@@ -102,7 +109,7 @@ async def _call(link: Link, there: str, told: ApiTool, call: Call, /, **argument
     if told.output is None:
         return ToolContent(result.get("content", []))
     value: Any = result.get("structuredContent")
-    if problems := misfits(Draft202012Validator(told.output), value):
+    if problems := misfits(validator_of(told.output), value):
         raise ForeignFault(
             "foreign_answer_invalid",
             f"{there} gave what does not fit its document: {problems}. See `cenoby api check`.",

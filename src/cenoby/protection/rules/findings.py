@@ -75,6 +75,7 @@ RULES: Mapping[str, str] = {
     "injection.exfiltrate": "text that tells a model to send secrets somewhere",
     "injection.order": "text that orders a model to use a tool or read a file",
     "injection.hidden": "characters that hide text from people",
+    "injection.unread": "a description in another language or alphabet, which the rules cannot read",
     "injection.beacon": "an image whose address carries data away",
     "engine.too_much": "more layers or more encoded text than the rules can look into",
 }

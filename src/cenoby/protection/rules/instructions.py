@@ -6,7 +6,7 @@ What they miss is for taint and policy to hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from cenoby.protection.rules.linear import linear, linear_bytes
@@ -14,11 +14,12 @@ from cenoby.protection.rules.spellings import placed, plain
 
 _FILL = r"(?:(?:all|any|the|your|my|of|these|those|every|each|other|and|or|both|previously|given|provided)\s+){0,5}"
 _WHAT = r"(?:instructions?|prompts?|directions?|directives?|rules?|commands?|guidelines?|guardrails?|safety\s+\w+)"
-_SECRETS = (
+SECRETS = (
     r"(?:passwords?|credentials?|(?:api|access|secret|private|ssh|signing)[\s_-]*keys?|secrets?|(?:access\s+|auth\s+|session\s+)"
     r"?tokens?|cookies|chat\s+history|conversation(?:\s+history)?|system\s+prompt|environment\s+variables?|\.env\b"
     r"|id_rsa|bank\s+details|contents?\s+of\s+\S*(?:ssh|env|rsa|passwd)\S*)"
 )
+"""What is nobody else's business, as part of a pattern."""
 _PATTERNS: Mapping[str, str] = {
     "injection.override": (
         rf"\b(?:ignore|disregard|forget|override|bypass|drop)\s+{_FILL}"
@@ -36,7 +37,8 @@ _PATTERNS: Mapping[str, str] = {
         r"|</?\s*(?:system|system[-_](?:prompt|reminder|message|note|instruction)s?|developer|assistant|tool[-_](?:result|"
         r"response|output|call|use)s?|function[-_](?:result|call|response)s?|important|critical|admin[-_]?\w*|"
         r"secret[-_]?\w*)\s*>"
-        r"|(?:^|\n)\s*(?:#{1,4}\s*)?(?:system|developer|admin)(?:\s+(?:message|prompt|note|override))?\s*:\s*"
+        # At the front of a line, a sentence, or a text in JSON, which is looked at before texts are.
+        r"|(?:^|[\n\"'.!?:])\s*(?:#{1,4}\s*)?(?:system|developer|admin)(?:\s+(?:message|prompt|note|override))?\s*:\s*"
         r"(?:you\s+(?:are|must|will|should|may)|ignore|disregard|forget|from\s+now|new\s+instructions?|the\s+user\s+(?:has|wants))"
     ),
     "injection.conceal": (
@@ -47,22 +49,14 @@ _PATTERNS: Mapping[str, str] = {
     ),
     "injection.exfiltrate": (
         r"\b(?:send|post|forward|upload|e-?mail|exfiltrate|transmit|leak|submit|deliver|append|include|attach|pass|put)\s+"
-        rf"(?:[\w'’./~-]+\s+){{0,6}}{_SECRETS}(?:\s+[\w'’.,/~-]+){{0,8}}?\s+(?:to|at|into|in|as|via)\s+"
+        rf"(?:[\w'’./~-]+\s+){{0,6}}{SECRETS}(?:\s+[\w'’.,/~-]+){{0,8}}?\s+(?:to|at|into|in|as|via)\s+"
         r"(?:https?://|\S+@\S+|the\s+(?:url|following|query|note|sidenote|request|body|parameter|argument)|this\s+"
         r"(?:address|url|server|endpoint|webhook)|a\s+(?:parameter|query))"
     ),
     "injection.beacon": r"!\[[^\]\n]{0,200}\]\(https?://[^)\s]{1,200}[?&/][^)\s=]{0,64}=(?:\{|%7B|<|[A-Za-z0-9+/_%-]{40,})[^)\s]*\)",
     "injection.hidden": "[\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]",
 }
-# In the description of a tool, an order about other tools and files is one more mark.
-_ORDER = (
-    r"\b(?:before|prior\s+to|when|after|whenever)\s+(?:using|calling|invoking|you\s+(?:use|call|invoke)|running)\s+(?:this|any|the|"
-    r"other|another)\s+(?:other\s+)?tools?\b[^.]{0,80}?\b(?:must|always|first|read|call|send|pass|have\s+to)\b"
-    r"|\byou\s+must\s+(?:always\s+|first\s+)*(?:read|call|invoke|use|run|open|fetch|send|pass|copy)\b"
-    r"|\b(?:read|open|cat|access)\s+(?:the\s+)?(?:file\s+)?[`'\"]?(?:~|/home|/etc|/root)[/\w.-]*"
-)
 _COMPILED = {rule: linear(f"(?i){pattern}") for rule, pattern in _PATTERNS.items()}
-_ORDER_COMPILED = linear(f"(?i){_ORDER}")
 _HIDDEN = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xE0000, 0xE0080))))
 # On folded text, where quotes are left as they are and nothing hidden is.
 _ANY = linear_bytes(
@@ -110,13 +104,3 @@ def marks_in(text: str) -> list[Mark]:
         if not apart or mark.start >= apart[-1].end:
             apart.append(mark)
     return apart
-
-
-def marks_in_description(texts: Iterator[str]) -> list[str]:
-    """Ids of the rules that the texts of a tool's description break, each once."""
-    found: dict[str, None] = {}
-    for text in texts:
-        found.update(dict.fromkeys(mark.rule for mark in marks_in(text)))
-        if _ORDER_COMPILED.search(plain(text)) is not None:
-            found["injection.order"] = None
-    return list(found)

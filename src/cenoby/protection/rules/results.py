@@ -73,11 +73,9 @@ def _cut(value: Any, rules: dict[str, None]) -> Any:
     if isinstance(value, str):
         return _cut_text(value, rules)
     if isinstance(value, dict):
-        # A name is what code looks a member up by: it stays, and is only noted.
+        # Names as well: whoever looks for a member by its name does not look for one that gives orders.
         members = cast(dict[str, Any], value)
-        for name in members:
-            rules.update(dict.fromkeys(mark.rule for mark in marks_in(str(name))))
-        return {name: _cut(item, rules) for name, item in members.items()}
+        return {_cut_text(str(name), rules): _cut(item, rules) for name, item in members.items()}
     if isinstance(value, (list, tuple)):
         return [_cut(item, rules) for item in cast(list[Any], value)]
     return value
