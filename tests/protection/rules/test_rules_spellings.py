@@ -14,7 +14,7 @@ from cenoby.kernel.settings import EgressSettings
 from cenoby.kernel.settings_rules import RuleSettings
 from cenoby.protection.rules import spellings
 from cenoby.protection.rules.engine import RuleEngine
-from cenoby.protection.rules.spellings import TooMuch, plain, readings
+from cenoby.protection.rules.spellings import TooMuch, encoded_runs, may_hold_runs, plain, readings
 from tests.protection.rules.calls import found
 
 COMMANDS = (
@@ -108,3 +108,12 @@ def test_any_text_can_be_read(text: str) -> None:
     spelled = list(readings(text, 3))
     assert spelled[0] == plain(text)
     assert len(set(spelled)) == len(spelled)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=60), st.sampled_from(sorted(ENCODINGS)), st.text(max_size=20))
+def test_a_quick_no_is_certain(text: str, encoding: str, around: str) -> None:
+    """Whatever has an encoded run that says something is found by the quick look at its bytes, too."""
+    whole = plain(f"{around} {ENCODINGS[encoding](text)} {around}")
+    if next(encoded_runs(whole), None) is not None:
+        assert may_hold_runs(whole.encode(errors="replace"))

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from cenoby.access.policy.errors import Unusable
 from cenoby.access.policy.request import CONTEXT, PRINCIPAL, RESOURCE, Request
-from cenoby.access.policy.values import Entity, EvaluationFailed, Pattern, key, long, name_of, need, same
+from cenoby.access.policy.values import LEAST, MOST, Entity, EvaluationFailed, Pattern, key, long, name_of, need, same
 
 Json = dict[str, Any]
 Expression = Callable[[Request], Any]
@@ -144,7 +144,13 @@ def _read(inner: Json, depth: int) -> Expression:
 def _has(inner: Json, depth: int) -> Expression:
     left, name = inner["left"], cast(str, inner["attr"])
     if is_arguments(left):
-        return lambda request: request.has_argument(name)
+
+        def has_argument(request: Request) -> bool:
+            # Null counts as absent. Nearly every condition of every call asks this.
+            arguments = request.arguments
+            return (arguments[name] if name in arguments else request.defaults.get(name)) is not None
+
+        return has_argument
     if is_context(left):
         there = name == "arguments" or name in CONTEXT
         return lambda request: there
@@ -168,6 +174,10 @@ def _need_readable(left: Json) -> None:
 def _all_of(parts: list[Expression]) -> Expression:
     if len(parts) == 1:
         return parts[0]
+    if len(parts) == 2:
+        return _both(*parts)
+    if len(parts) == 3:
+        return _both(_both(*parts[:2]), parts[2])
 
     def every(request: Request) -> bool:
         for part in parts:
@@ -179,6 +189,19 @@ def _all_of(parts: list[Expression]) -> Expression:
         return True
 
     return every
+
+
+def _both(first: Expression, second: Expression) -> Expression:
+    # Most conditions are a `has` and a test of what it found; without a loop they take a third less.
+    def both(request: Request) -> bool:
+        value = first(request)
+        if value is True:
+            value = second(request)
+        if value is True or value is False:
+            return value
+        raise EvaluationFailed(f"true or false is wanted, and this is {name_of(value)}")
+
+    return both
 
 
 def _and(inner: Json, depth: int) -> Expression:
@@ -240,6 +263,8 @@ def _numbers(operation: Callable[[int, int], Any]) -> Callable[[Json, int], Expr
         if type(constant) is not int:
             return _two(checked)(inner, depth)
         left = compile_expression(inner["left"], depth)
+        if name := _argument_read(inner["left"]):
+            return _argument_compared(operation, name, constant, checked)
 
         def with_constant(request: Request) -> Any:
             value = left(request)
@@ -248,6 +273,24 @@ def _numbers(operation: Callable[[int, int], Any]) -> Callable[[Json, int], Expr
         return with_constant
 
     return make
+
+
+def _argument_read(node: Json) -> str:
+    """The name in `context.arguments.name`; empty for every other expression."""
+    read = node.get(".")
+    return read["attr"] if read is not None and is_arguments(read["left"]) else ""
+
+
+def _argument_compared(
+    operation: Callable[[int, int], Any], name: str, constant: int, checked: Callable[[Any, Any], Any]
+) -> Expression:
+    def compared(request: Request) -> Any:
+        value = request.arguments.get(name)
+        if type(value) is int and LEAST <= value <= MOST:
+            return operation(value, constant)
+        return checked(request.argument(name), constant)
+
+    return compared
 
 
 def _sets(operation: Callable[[frozenset[Any], frozenset[Any]], bool]) -> Callable[[Json, int], Expression]:
@@ -267,8 +310,13 @@ def _empty(inner: Json, depth: int) -> Expression:
 
 
 def _like(inner: Json, depth: int) -> Expression:
-    body, pattern = compile_expression(inner["left"], depth), Pattern(inner["pattern"])
-    return lambda request: pattern.matches(need(body(request), str, "a text"))
+    body, matches = compile_expression(inner["left"], depth), Pattern(inner["pattern"]).matches
+
+    def like(request: Request) -> bool:
+        value = body(request)
+        return matches(value if type(value) is str else need(value, str, "a text"))
+
+    return like
 
 
 def _set(inner: list[Json], depth: int) -> Expression:

@@ -48,11 +48,6 @@ class Request:
         self.defaults = defaults or {}
         self.now_ns = now_ns
 
-    def has_argument(self, name: str) -> bool:
-        """Whether the call has it; null counts as absent."""
-        value = self.arguments[name] if name in self.arguments else self.defaults.get(name)
-        return value is not None
-
     def argument(self, name: str) -> Any:
         """One argument as a value of policy.
 

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping
 from enum import Enum
 from typing import Any, NamedTuple, cast
 
-_LEAST, _MOST = -(2**63), 2**63 - 1
+LEAST, MOST = -(2**63), 2**63 - 1
 
 
 class EvaluationFailed(Exception):
@@ -52,7 +52,7 @@ def long(value: int) -> int:
     Raises:
         EvaluationFailed: it is beyond 64 bits.
     """
-    if _LEAST <= value <= _MOST:
+    if LEAST <= value <= MOST:
         return value
     raise EvaluationFailed("the result of an arithmetic operation is beyond 64 bits")
 
@@ -92,7 +92,7 @@ def from_json(value: Any, what: str) -> Any:
     kind = cast(type[Any], type(value))
     if kind is str or kind is bool:
         return value
-    if kind is int and _LEAST <= value <= _MOST:
+    if kind is int and LEAST <= value <= MOST:
         return value
     if kind is list or kind is tuple:
         return frozenset(key(from_json(one, what)) for one in value)

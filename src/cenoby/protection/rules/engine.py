@@ -19,7 +19,7 @@ from cenoby.protection.rules.disclosures import Disclosures
 from cenoby.protection.rules.findings import Finding, Level
 from cenoby.protection.rules.linear import linear, linear_bytes
 from cenoby.protection.rules.paths import escapes, is_secret_place, looks_like_path
-from cenoby.protection.rules.spellings import TooMuch, encoded_runs, plain, readings, unpercented
+from cenoby.protection.rules.spellings import TooMuch, encoded_runs, may_hold_runs, plain, readings, unpercented
 from cenoby.protection.rules.statements import (
     destructive_statements,
     destructive_statements_in_command,
@@ -193,4 +193,4 @@ def _needs_a_look(canonical: bytes, outside: bool) -> bool:
         return True
     if outside and _OPAQUE.search(canonical) is not None:
         return True
-    return next(encoded_runs(canonical.decode()), None) is not None
+    return may_hold_runs(canonical) and next(encoded_runs(canonical.decode()), None) is not None
