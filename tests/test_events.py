@@ -200,6 +200,7 @@ async def test_every_event_in_the_journal_is_declared(tmp_path: Path) -> None:
         "evidence_inconsistent",
         "evidence_published_again",
         "evidence_unpublished",
+        "file_refused",  # needs a file: tests/e2e/test_e2e_files.py
         # These need a file of rules: tests/e2e/test_e2e_egress.py.
         "egress_rules_loaded",
         "egress_rules_rejected",

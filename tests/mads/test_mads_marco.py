@@ -14,16 +14,26 @@ import pytest
 from cenoby.colony.invocation import Call
 from cenoby.colony.tool import tools_of
 from cenoby.kernel.errors import CenobyError
+from cenoby.kernel.events import Event, name_of
 from cenoby.kernel.settings import EgressSettings, SandboxSettings
 from cenoby.mads.marco.mad import Marco, PageUnreadable
 from cenoby.mads.marco.readers import SANDBOX_MODULES
 from cenoby.protection.egress import EgressGuard
 from cenoby.protection.egress_policy import EgressRefused
 from cenoby.protection.egress_rules.sender import Sender
+from cenoby.protection.files.errors import FileForbidden
 from cenoby.sandbox.cell import Sandbox
 from cenoby.sandbox.process import SandboxError
 
-CALL = cast(Call, SimpleNamespace(sender=Sender("ada", "default", ("developer",), "mads.marco.fetch")))
+NOTED: list[Event] = []
+
+
+async def note(event: Event) -> None:
+    NOTED.append(event)
+
+
+ADA = Sender("ada", "default", ("developer",), "mads.marco.fetch")
+CALL = cast(Call, SimpleNamespace(sender=ADA, tool=ADA.tool, invocation="i", note=note))
 
 PAGES: Mapping[str, tuple[str, str, bytes]] = {
     "/": (
@@ -85,7 +95,7 @@ async def hosted(cpu_seconds: int = 10) -> AsyncIterator[tuple[Marco, str]]:
 
 
 async def code_of(marco: Marco, url: str) -> str:
-    with pytest.raises((EgressRefused, PageUnreadable, SandboxError)) as caught:
+    with pytest.raises((EgressRefused, PageUnreadable, FileForbidden, SandboxError)) as caught:
         await marco.fetch(CALL, url)
     return cast(CenobyError, caught.value).code
 
@@ -156,11 +166,12 @@ async def test_what_cannot_be_read_is_refused_by_code() -> None:
     assert codes == {
         "/inside": "egress_address",
         "/picture": "page_type_unsupported",
-        "/broken.pdf": "page_unreadable",
+        "/broken.pdf": "file_unreadable",
         "/deep": "sandbox_timeout",
         "metadata": "egress_address",
         "loopback": "egress_address",
     }
+    assert [name_of(event) for event in NOTED] == ["file_refused"]
 
 
 def test_the_tools_are_published_as_declared() -> None:

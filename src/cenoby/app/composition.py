@@ -72,6 +72,7 @@ from cenoby.protection.dlp.guard import DataGuard, canaries_of
 from cenoby.protection.dlp.log_lines import log_redaction
 from cenoby.protection.dlp.token_store import TokenStore
 from cenoby.protection.egress import EgressGuard
+from cenoby.protection.files.checker import FileChecker
 from cenoby.protection.redact import Redactor
 from cenoby.protection.vault.keys import key_source
 from cenoby.protection.vault.vault import Vault
@@ -182,7 +183,7 @@ async def _parts(
     cache = TableCache(database, clock, settings.cache, notes)
     vault = await _vault(settings, clock, database, journal)
     ports = await _ports(
-        settings, clock, redactor, database, cache, journal, notes, host, recorder, limits, vault, ledger
+        settings, clock, redactor, database, cache, journal, notes, host, recorder, limits, vault, ledger, sandbox
     )
     await stack.enter_async_context(cache.kept())
     egress = await stack.enter_async_context(way_out(settings, clock, ports.breakers.of, ports.metrics, notes))
@@ -270,6 +271,7 @@ async def _ports(
     limits: RateLimits,
     vault: Vault,
     ledger: Ledger,
+    sandbox: Sandbox,
 ) -> Ports:
     roles = await first_policies(settings)
     kills = Kills(cache, clock)
@@ -300,6 +302,7 @@ async def _ports(
         canaries=CanaryBook(cache, clock, redactor.canaries),
         tokens=TokenStore(database, clock, settings.dlp.tokens, data_key(vault, database, journal, clock)),
         content=ContentPolicy(settings.content, facts_of(settings.models)),
+        files=FileChecker(settings.files, sandbox.call),
     )
 
 

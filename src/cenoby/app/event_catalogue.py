@@ -22,6 +22,7 @@ from cenoby.protection import events as protection_events
 from cenoby.protection.content import events as content_events
 from cenoby.protection.egress_rules import events as egress_events
 from cenoby.protection.evidence import events as evidence_events
+from cenoby.protection.files import events as file_events
 from cenoby.protection.rules import events as rule_events
 from cenoby.store import events as store_events
 
@@ -38,6 +39,7 @@ MODULES = (
     content_events,
     evidence_events,
     egress_events,
+    file_events,
     store_events,
     grace_events,
     rogers_events,

@@ -31,6 +31,7 @@ from cenoby.protection.content.prompts import ContentPolicy
 from cenoby.protection.dlp.canary_book import CanaryBook
 from cenoby.protection.dlp.guard import DataGuard
 from cenoby.protection.dlp.token_store import TokenStore
+from cenoby.protection.files.checker import FileChecker
 from cenoby.protection.redact import Redactor
 from cenoby.store.journal import Journal
 from cenoby.telemetry.metrics import Metrics
@@ -73,4 +74,5 @@ class Ports:
     content: ContentPolicy = field(default_factory=lambda: ContentPolicy(ContentSettings(), ()))
     canaries: CanaryBook | None = None
     tokens: TokenStore | None = None
+    files: FileChecker | None = None
     data: DataGuard = field(default_factory=lambda: DataGuard(DlpSettings(), RedactionSettings()))

@@ -6,7 +6,9 @@ from cenoby.colony.errors import ToolFault
 from cenoby.colony.invocation import Invocation, Outcome
 from cenoby.colony.stages import Ports
 from cenoby.colony.stages.data import judge
+from cenoby.colony.stages.files import check_files
 from cenoby.kernel.codec import to_json
+from cenoby.protection.files.attached import may_hold_files
 
 
 class Redact:
@@ -38,6 +40,8 @@ class Redact:
             await self._black_out(invocation, outcome)
         outcome.json = to_json(outcome.content)
         self._rules.look(invocation, outcome)
+        if may_hold_files(outcome.json):
+            await check_files(self._ports, invocation, "results", outcome.content)
         if len(outcome.json) > self._max_bytes:
             raise ToolFault(
                 "result_too_large",

@@ -1,4 +1,4 @@
-"""sanitise: size, depth, encoding and hidden characters of the arguments; what they may carry; the tool's schema."""
+"""sanitise: size, depth, encoding and hidden characters of the arguments; what they may carry, files too; schema."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from cenoby.access.verdicts import Ask
 from cenoby.colony.invocation import Invocation
 from cenoby.colony.stages import Ports
 from cenoby.colony.stages.data import direction_of, judge
+from cenoby.colony.stages.files import check_files
 from cenoby.kernel.codec import canonical_json
+from cenoby.protection.files.attached import may_hold_files
 from cenoby.protection.sanitise import sanitise
 
 
@@ -31,4 +33,6 @@ class Sanitise:
             for kind in judged.asked:
                 invocation.ask(Ask(f"dlp:{kind}", f"The arguments hold {kind}, and a rule wants a person to see that."))
         invocation.canonical = canonical_json(invocation.arguments)
+        if may_hold_files(invocation.canonical):
+            await check_files(self._ports, invocation, "arguments", invocation.arguments)
         invocation.parsed = invocation.target.parse(invocation.canonical)

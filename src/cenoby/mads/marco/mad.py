@@ -11,15 +11,19 @@ from pydantic import Field
 
 from cenoby.colony.invocation import Call
 from cenoby.colony.mad import Mad
+from cenoby.colony.stages.files import file_refused
 from cenoby.colony.tool import tool
 from cenoby.kernel.errors import InvalidInput
+from cenoby.kernel.events import by_name
 from cenoby.kernel.settings_files import FileSettings
 from cenoby.mads.marco.parsed import Reading
 from cenoby.mads.marco.readers import EXAMINE_ARCHIVE, READ_PDF, is_archive, listed, reader_of
 from cenoby.protection.egress import EgressGuard
 from cenoby.protection.egress_answer import Fetched
-from cenoby.protection.egress_rules.sender import Sender
 from cenoby.protection.files.archives import Listing
+from cenoby.protection.files.checker import FileChecker
+from cenoby.protection.files.errors import FileForbidden
+from cenoby.protection.files.events import FileRefused
 from cenoby.sandbox.cell import Sandbox
 
 _ACCEPT = "text/html, application/xhtml+xml, application/pdf;q=0.9, text/*;q=0.8, application/json;q=0.7, */*;q=0.1"
@@ -89,12 +93,14 @@ class Marco(Mad):
     """The web, always contained: bytes come in through the guard, and only a cell looks into them."""
 
     name: ClassVar[str] = "marco"
+    events = by_name(FileRefused)
     summary: ClassVar[str] = "Reads web pages and PDF documents, in the sandbox."
 
     def __init__(self, *, egress: EgressGuard, sandbox: Sandbox, files: FileSettings | None = None) -> None:
         self._egress = egress
         self._sandbox = sandbox
         self._files = files or FileSettings()
+        self._checker = FileChecker(self._files, sandbox.call)
 
     @tool(action="web:fetch", effect="outside", idempotent=True, title="Fetch a page", timeout=60)
     async def fetch(
@@ -111,7 +117,7 @@ class Marco(Mad):
         Of an archive, the text lists its files, and `member` reads one of them. Addresses inside the machine or its
         network are refused.
         """
-        fetched, reading = await self._open(call.sender, url, start, max_chars, max_links, member)
+        fetched, reading = await self._open(call, url, start, max_chars, max_links, member)
         end = start + len(reading.text)
         return Page(
             url=fetched.url,
@@ -129,35 +135,45 @@ class Marco(Mad):
     @tool(action="web:fetch", effect="outside", idempotent=True, title="List a page's links", timeout=60)
     async def links(self, call: Call, url: Url, max_links: MaxLinks = 1000) -> Links:
         """Fetch a web page or PDF document and return its links alone, absolute, each address once."""
-        fetched, reading = await self._open(call.sender, url, 0, 1, max_links)
+        fetched, reading = await self._open(call, url, 0, 1, max_links)
         links = [Link(text, target) for text, target in reading.links]
         return Links(url=fetched.url, status=fetched.status, title=reading.title, links=links)
 
     async def _open(
-        self, by: Sender, url: str, start: int, max_chars: int, max_links: int, member: str = ""
+        self, call: Call, url: str, start: int, max_chars: int, max_links: int, member: str = ""
     ) -> tuple[Fetched, Reading]:
-        fetched = await self._egress.fetch("GET", url, {"Accept": _ACCEPT}, by=by)
+        fetched = await self._egress.fetch("GET", url, {"Accept": _ACCEPT}, by=call.sender)
         kind, charset = _content_type(fetched.headers)
         body = fetched.body
-        if is_archive(kind, body):
+        archive = is_archive(kind, body)
+        if not archive and reader_of(kind, body) is None:
+            raise _unsupported(kind)
+        # An archive is looked into by whoever lists it, within the same bounds.
+        await self._check(call, body, kind, inside=not archive)
+        if archive:
             listing = await self._unpacked(fetched, member)
             if not member:
                 return fetched, listed(listing, start, max_chars)
             body, kind, charset = listing.wanted or b"", "", ""
+            await self._check(call, body, "", inside=True)
         elif member:
             raise PageUnreadable("page_member_missing", f"{fetched.url} is no archive; leave `member` out.")
         task = reader_of(kind, body)
         if task is None:
-            raise PageUnreadable(
-                "page_type_unsupported",
-                f"{kind or 'What answered'} is no page, text, archive or PDF document; there is nothing to read.",
-            )
+            raise _unsupported(kind)
         limits = {"start": start, "max_chars": max_chars, "max_links": max_links}
         told = limits if task == READ_PDF else limits | {"url": fetched.url, "charset": charset}
         reading: Reading = await self._sandbox.call(task, told | {"body": body}, returns=Reading)
         if reading.problem:
             raise PageUnreadable("page_unreadable", f"{fetched.url} cannot be read: {reading.problem}.")
         return fetched, reading
+
+    async def _check(self, call: Call, body: bytes, kind: str, *, inside: bool) -> None:
+        try:
+            await self._checker.check("fetched", body, kind, inside=inside)
+        except FileForbidden as error:
+            await call.note(file_refused("fetched", call.tool, call.invocation, body, error))
+            raise
 
     async def _unpacked(self, fetched: Fetched, member: str) -> Listing:
         arguments = {
@@ -174,6 +190,13 @@ class Marco(Mad):
                 "page_member_missing", f"{fetched.url} holds no file {member!r}; fetch it without `member` for a list."
             )
         return listing
+
+
+def _unsupported(kind: str) -> PageUnreadable:
+    return PageUnreadable(
+        "page_type_unsupported",
+        f"{kind or 'What answered'} is no page, text, archive or PDF document; there is nothing to read.",
+    )
 
 
 def _content_type(headers: Mapping[str, str]) -> tuple[str, str]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from cenoby.mads.marco.parsed import Reading
 from cenoby.protection.files.archives import Listing
+from cenoby.protection.files.checker import SANDBOX_MODULES as FILE_MODULES
 from cenoby.protection.files.kinds import ARCHIVES, OOXML, kinds_of
 
 SANDBOX_MODULES = (
     "cenoby.mads.marco.pages",
     "cenoby.mads.marco.feeds",
     "cenoby.mads.marco.documents",
-    "cenoby.protection.files.archives",
+    *FILE_MODULES,
 )
-"""The modules that Marco's sandbox must be able to load."""
+"""The modules that the sandbox of Marco, and of the checker of files, must be able to load."""
 
 READ_PDF = "cenoby.mads.marco.documents:read_pdf"
 EXAMINE_ARCHIVE = "cenoby.protection.files.archives:examine_archive"

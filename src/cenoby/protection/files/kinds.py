@@ -116,7 +116,7 @@ def kinds_of(body: bytes) -> tuple[Kind, ...]:
     if b"%PDF-" in head:
         # Readers take a document that begins anywhere in the first kilobyte (ISO 32000, annex H).
         found.append(PDF)
-    if body.startswith(b"PK\x03\x04") or body[:4] == b"PK\x05\x06" or b"PK\x05\x06" in body[-_TAIL:]:
+    if body.startswith((b"PK\x03\x04", b"PK\x05\x06")) or _ends_as_zip(body, exactly=TAR in found):
         # The directory stands at the end: whatever the file begins as, it opens as an archive.
         found.append(OOXML if b"[Content_Types].xml" in body else ZIP)
     page = _page(head)
@@ -149,6 +149,12 @@ def _page(head: bytes) -> Kind | None:
     if found is None or not is_text(head):
         return None
     return SVG if found[1].lower().startswith(b"svg") else HTML
+
+
+def _ends_as_zip(body: bytes, *, exactly: bool) -> bool:
+    at = body.rfind(b"PK\x05\x06", max(0, len(body) - _TAIL))
+    # A tar may hold an archive as its last member, and then goes on with zeros.
+    return at >= 0 and (not exactly or at + 22 + int.from_bytes(body[at + 20 : at + 22], "little") == len(body))
 
 
 def _is_really(kind: Kind, body: bytes) -> bool:
