@@ -186,10 +186,11 @@ class Play:
     async def placed(self, flight: Flight) -> None:
         """Wait until the call has ended, or is at its MAD, where the gate holds it."""
         at_yard = flight.wanted.mad in ("yard", "shed")
+        before_dispatch = self.parts.pipeline.way_in[-2].name
         async with asyncio.timeout(SECONDS):
             while not flight.task.done():
                 marks = flight.invocation.marks
-                if at_yard and not self.gate.is_set() and marks and marks[-1][0] == "intend":
+                if at_yard and not self.gate.is_set() and marks and marks[-1][0] == before_dispatch:
                     return
                 await asyncio.sleep(0.0005)
 
