@@ -206,6 +206,13 @@ async def test_every_event_in_the_journal_is_declared(tmp_path: Path) -> None:
         "egress_rules_rejected",
         # Nothing lowers an agent unless the settings say so.
         "autonomy_lowered",
+        # These need a vault with a seal: tests/e2e/test_e2e_vault.py.
+        "seal_made",
+        "shares_made",
+        "share_given",
+        "unseal_refused",
+        "vault_unsealed",
+        "vault_closed",
         # These need several processes: tests/nodes.
         "node_joined",
         "node_left",

@@ -194,7 +194,7 @@ async def test_status_shows_what_runs(world: World) -> None:
     )
     assert status["calls"] == {"ok": 1, "refused": 1}
     assert status["protections"] == {"landlock": "ABI 4"}
-    assert {mad["name"]: mad["tools"] for mad in status["mads"]} == {"grace": 60, "ops": 2}
+    assert {mad["name"]: mad["tools"] for mad in status["mads"]} == {"grace": 65, "ops": 2}
     assert next(mad for mad in status["mads"] if mad["name"] == "grace")["running"] == 1
     assert (await world.ports.journal.get(status["journal"]["id"])) is not None
 
@@ -459,6 +459,7 @@ async def test_only_tools_that_the_caller_may_use_are_found(world: World) -> Non
         "mads.grace.list_flags",
         "mads.grace.list_kill_switches",
         "mads.grace.list_autonomy",
+        "mads.grace.vault_status",
         "mads.grace.list_nodes",
         "mads.grace.list_apis",
         "mads.grace.get_api",
@@ -469,7 +470,7 @@ async def test_only_tools_that_the_caller_may_use_are_found(world: World) -> Non
     }
     assert (await world.call("developer", "find_tools", {"query": "deploy release customers"}))["tools"] == []
     everything = (await world.call("operator", "find_tools", {"limit": 100}))["tools"]
-    assert len(everything) == 62
+    assert len(everything) == 67
 
 
 async def test_usage_shows_costs_against_budgets(world: World) -> None:

@@ -11,7 +11,8 @@ import pytest
 from cenoby.access.principals import Principal
 from cenoby.kernel.clock import ManualClock
 from cenoby.kernel.events import Event
-from cenoby.protection.vault.keys import key_source
+from cenoby.kernel.settings_vault import VaultSettings
+from cenoby.protection.vault.key_sources import key_source
 from cenoby.protection.vault.rule import SecretNotFound
 from cenoby.protection.vault.vault import Vault
 from cenoby.store.database import Database
@@ -27,9 +28,7 @@ async def told(event: Event) -> None:
 
 
 async def open_vault(database: Database, folder: Path) -> Vault:
-    return await Vault.open(
-        database, key_source("file", folder / "master.key", os.environ), clock=ManualClock(), record=told
-    )
+    return await Vault.open(database, key_source(VaultSettings(), folder, os.environ), clock=ManualClock(), record=told)
 
 
 @pytest.fixture

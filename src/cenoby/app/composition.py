@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -41,6 +40,7 @@ from cenoby.app.rule_wiring import complete_rules, make_rules
 from cenoby.app.secret_upkeep import keep_secrets_up
 from cenoby.app.secret_use import renewing_modules
 from cenoby.app.shipped_mads import Parts, mad_principal, make_mad
+from cenoby.app.vault import make_vault, once_open
 from cenoby.app.way_out import way_out
 from cenoby.bus.connect import connect_bus, connect_work
 from cenoby.bus.memory import MemoryBus
@@ -59,7 +59,6 @@ from cenoby.colony.stages import Ports
 from cenoby.colony.supervisor import Supervisor
 from cenoby.colony.watchdog import Watchdog
 from cenoby.kernel.clock import Clock
-from cenoby.kernel.envelope import DEFAULT_TENANT
 from cenoby.kernel.errors import CenobyError
 from cenoby.kernel.events import Event, name_of
 from cenoby.kernel.settings import Settings
@@ -74,7 +73,6 @@ from cenoby.protection.dlp.token_store import TokenStore
 from cenoby.protection.egress import EgressGuard
 from cenoby.protection.files.checker import FileChecker
 from cenoby.protection.redact import Redactor
-from cenoby.protection.vault.keys import key_source
 from cenoby.protection.vault.vault import Vault
 from cenoby.sandbox.cell import Sandbox
 from cenoby.store.connect import engine_for
@@ -147,7 +145,7 @@ async def open_colony(
             await declare_agents(settings, parts.ports.identities, parts.ports.journal)
             await ensure_operator(parts.ports.identities, settings.data / "admin.token", parts.node)
             # Before the colony says that it started, so that what was approved meanwhile does not wait for a caller.
-            await stack.enter_async_context(_taking_on(parts))
+            await stack.enter_async_context(once_open(parts.seal, partial(_taking_on, parts)))
             await stack.enter_async_context(keep_secrets_up(parts))
         await _life_cycle(parts, ColonyStarted(node=parts.node))
         stack.push_async_callback(_stopped, parts)
@@ -181,7 +179,7 @@ async def _parts(
     ledger.start()
     stack.push_async_callback(ledger.stop)
     cache = TableCache(database, clock, settings.cache, notes)
-    vault = await _vault(settings, clock, database, journal)
+    vault, seal = await make_vault(settings, clock, database, journal)
     ports = await _ports(
         settings, clock, redactor, database, cache, journal, notes, host, recorder, limits, vault, ledger, sandbox
     )
@@ -205,6 +203,7 @@ async def _parts(
         cache=cache,
         bus=bus,
         vault=vault,
+        seal=seal,
         egress=egress,
         sandbox=sandbox,
         protections=partial(_in_force, protections, policies, ports, egress),
@@ -328,14 +327,6 @@ def _recorder(settings: Settings, node: str, stack: AsyncExitStack) -> Recorder:
     )
     stack.callback(export.close)
     return Recorder(telemetry.spans, export.offer)
-
-
-async def _vault(settings: Settings, clock: Clock, database: Database, journal: Journal) -> Vault:
-    async def record(event: Event) -> None:
-        await journal.append(Entry.event(event, tenant=DEFAULT_TENANT, agent="colony", mad="turing"))
-
-    source = key_source(settings.vault.key, settings.vault.file or settings.data / "master.key", os.environ)
-    return await Vault.open(database, source, clock=clock, record=record, settings=settings.secrets)
 
 
 async def _protections(sandbox: Sandbox, core_dumps: str) -> Mapping[str, str]:

@@ -19,6 +19,7 @@ from cenoby.kernel.events import BusEvent, Event, by_name, plain_event, read_eve
 from cenoby.mads.grace import events as grace_events
 from cenoby.mads.rogers import events as rogers_events
 from cenoby.protection import events as protection_events
+from cenoby.protection import seal_events
 from cenoby.protection.content import events as content_events
 from cenoby.protection.egress_rules import events as egress_events
 from cenoby.protection.evidence import events as evidence_events
@@ -35,6 +36,7 @@ MODULES = (
     colony_events,
     node_events,
     protection_events,
+    seal_events,
     rule_events,
     content_events,
     evidence_events,

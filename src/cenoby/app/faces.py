@@ -39,7 +39,7 @@ async def serve_gateway(parts: Parts) -> AsyncGenerator[str]:
             colony=settings.colony,
             listen_host=host,
             clock=parts.ports.clock,
-            ready=Readiness(parts.database, lambda: parts.cache.cold).problem,
+            ready=Readiness(parts.database, lambda: parts.cache.cold, lambda: _sealed(parts)).problem,
             oauth=settings.oauth,
             proof_nonces=settings.tokens.proof_nonces,
             dashboard=_status_page(parts),
@@ -47,6 +47,10 @@ async def serve_gateway(parts: Parts) -> AsyncGenerator[str]:
     )
     async with gateway.running(), serve(gateway, host, port, settings.gateway, drain=gateway.drain) as bound:
         yield bound.origin + MCP_PATH
+
+
+def _sealed(parts: Parts) -> bool:
+    return parts.seal is not None and not parts.seal.opened.is_set()
 
 
 def _status_page(parts: Parts) -> StatusPage:

@@ -146,6 +146,7 @@ def _prepare(settings: Settings, data: Path) -> str:
 
 
 def _master_key(settings: Settings) -> Mapping[str, Any]:
-    if settings.vault.key != "file":
+    if settings.vault.key not in ("file", "tpm"):
         return {}
-    return {"file": str(settings.vault.file or (settings.data / "master.key").absolute())}
+    name = "master.key" if settings.vault.key == "file" else "master.tpm"
+    return {"file": str(settings.vault.file or (settings.data / name).absolute())}

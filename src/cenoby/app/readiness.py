@@ -20,9 +20,16 @@ class Readiness:
     Args:
         database: the store.
         cold: names the tables that are kept in memory and were not read yet.
+        sealed: whether the vault is sealed.
     """
 
-    def __init__(self, database: Database, cold: Callable[[], Collection[str]] = tuple) -> None:
+    def __init__(
+        self,
+        database: Database,
+        cold: Callable[[], Collection[str]] = tuple,
+        sealed: Callable[[], bool] = bool,
+    ) -> None:
+        self._sealed = sealed
         self._database = database
         self._cold = cold
         self._asking: asyncio.Future[None] | None = None
@@ -41,7 +48,7 @@ class Readiness:
             return "store_stuck"
         except CenobyError as error:
             return error.code
-        return ""
+        return "sealed" if self._sealed() else ""
 
 
 def _nothing(connection: Connection) -> None:

@@ -36,6 +36,7 @@ from cenoby.protection.egress_rules.sender import Sender
 from cenoby.protection.evidence.log import EvidenceLog
 from cenoby.protection.vault.lease_calls import LeaseCalls
 from cenoby.protection.vault.policy_calls import PolicyCalls
+from cenoby.protection.vault.seals.seal import VaultSeal
 from cenoby.protection.vault.vault import Vault
 from cenoby.sandbox.cell import Sandbox
 from cenoby.store.database import Database
@@ -68,6 +69,8 @@ class Parts:
     """What the setting `mads` calls each hosted MAD, by its name."""
     evidence: EvidenceLog | None = None
     """The log over the journal, in a process that has a gateway."""
+    seal: VaultSeal | None = None
+    """The vault's, where the settings ask for one."""
     network: Network | None = None
     """The other nodes, where bus and store cross processes."""
 
@@ -175,6 +178,7 @@ def _grace(parts: Parts) -> Mad:
         clock=ports.clock,
         token_settings=parts.settings.tokens,
         evidence=parts.evidence,
+        seal=parts.seal,
     )
 
 

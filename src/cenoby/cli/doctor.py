@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+import shutil
 import socket
 import sqlite3
 import stat
@@ -90,7 +91,14 @@ def _key(settings: Settings) -> Finding:
         backend = keyring.get_keyring()
         well = getattr(backend, "priority", 0) > 0
         return Finding("master key", well, backend.__class__.__name__, "set vault.key to file or env")
-    file = settings.data / "master.key"
+    if settings.vault.key == "systemd":
+        well = bool(os.environ.get("CREDENTIALS_DIRECTORY"))
+        mend = "start it as a service with LoadCredentialEncrypted=cenoby-master-key:FILE"
+        return Finding("master key", well, "a credential of systemd", mend)
+    if settings.vault.key == "tpm":
+        well = shutil.which("tpm2_unseal") is not None
+        return Finding("master key", well, "this device's TPM", "apt-get install tpm2-tools")
+    file = settings.vault.file or settings.data / "master.key"
     if file.exists() and stat.S_IMODE(file.stat().st_mode) & 0o077:
         return Finding("master key", False, "others may read it", f"chmod 600 {file}")
     return Finding("master key", True, str(file) if file.exists() else "made at first start")

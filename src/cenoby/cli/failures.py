@@ -13,6 +13,7 @@ class ArgumentsInvalid(InvalidInput):
         "autonomy_unreadable": "The command says no level, or names an agent that is not there or is a person.",
         "document_unreadable": "The document of an API is not there, may not be read, or is none; print it anew.",
         "evidence_arguments_invalid": "A file of `cenoby evidence` cannot be read or written, or options contradict.",
+        "vault_nothing_given": "No passphrase or share was given, or the second one is not the first one.",
         "head_invalid": "A head is written node:seq:hash, as `cenoby journal verify` prints it.",
     }
 

@@ -27,6 +27,7 @@ from cenoby.kernel.settings_policy import PolicySettings
 from cenoby.kernel.settings_rules import RuleSettings
 from cenoby.kernel.settings_secrets import SecretSettings
 from cenoby.kernel.settings_section import Count, HostPort, Seconds, Section
+from cenoby.kernel.settings_vault import VaultSettings
 
 
 class GatewaySettings(Section):
@@ -187,15 +188,6 @@ class RedactionSettings(Section):
     """Keys, tokens, passwords in URLs, private keys."""
     personal_data: list[PersonalData] = ["email", "card", "iban", "ssn", "national_id", "phone"]
     """Kinds of personal data."""
-
-
-class VaultSettings(Section):
-    """Where the key that protects all secrets comes from."""
-
-    key: Literal["file", "keyring", "env"] = "file"
-    """`file`: DATA/master.key, mode 0600, made at first start; `keyring`: the system key store; `env`: a variable."""
-    file: Path | None = None
-    """The file, where it is not DATA/master.key: nodes on one machine share it."""
 
 
 class SandboxSettings(Section):

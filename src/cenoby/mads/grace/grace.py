@@ -62,12 +62,16 @@ from cenoby.mads.grace.paging import Limit
 from cenoby.mads.grace.pin_tools import PinTools
 from cenoby.mads.grace.policy_tools import PolicyTools
 from cenoby.mads.grace.records import PresentForm
+from cenoby.mads.grace.seal_tools import SealTools
 from cenoby.mads.grace.token_tools import TokenTools
 from cenoby.mads.grace.tool_search import rank
 from cenoby.protection.dlp.canary_book import CanaryBook
 from cenoby.protection.dlp.token_store import TokenStore
+from cenoby.protection.events import MasterKeyRotated
 from cenoby.protection.evidence.log import EvidenceLog
 from cenoby.protection.rules.events import ToolAccepted
+from cenoby.protection.seal import SealKeeper
+from cenoby.protection.seal_events import SealMade, ShareGiven, SharesMade, UnsealRefused, VaultClosed, VaultUnsealed
 from cenoby.store.journal import Journal
 from cenoby.telemetry.metrics import Metrics
 from cenoby.telemetry.recorder import Recorder
@@ -90,6 +94,7 @@ class Grace(
     ApprovalTools,
     PolicyTools,
     PinTools,
+    SealTools,
     Mad,
 ):
     """Shows the colony to whoever runs or checks it, and takes their decisions.
@@ -109,6 +114,7 @@ class Grace(
         present_form: how she reads events of earlier versions.
         clock: the time.
         evidence: the log over the journal, where this process keeps it.
+        seal: the vault's, where it has one.
     """
 
     name = "grace"
@@ -130,6 +136,13 @@ class Grace(
         CanaryCreated,
         CanaryDeleted,
         PiiRevealed,
+        SealMade,
+        SharesMade,
+        ShareGiven,
+        UnsealRefused,
+        VaultUnsealed,
+        VaultClosed,
+        MasterKeyRotated,
     )
 
     def __init__(
@@ -160,6 +173,7 @@ class Grace(
         clock: Clock,
         token_settings: TokenSettings = TokenSettings(),  # noqa: B008 - nothing changes it
         evidence: EvidenceLog | None = None,
+        seal: SealKeeper | None = None,
     ) -> None:
         self._about = about
         self._host = host
@@ -186,6 +200,7 @@ class Grace(
         self._present_form = present_form
         self._clock = clock
         self._evidence = evidence
+        self._seal = seal
 
     @tool("colony:read", effect="reads", title="Status of the colony", priority=Priority.SYSTEM)
     async def status(self, call: Call) -> views.StatusView:

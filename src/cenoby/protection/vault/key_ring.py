@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from cenoby.kernel.clock import Clock
@@ -16,15 +16,26 @@ from cenoby.protection.vault.keys import KeySource, MasterKey, VaultError
 from cenoby.store.database import Database
 from cenoby.store.engine import Connection
 
+Within = Callable[[Connection, MasterKey], None]
+"""Told the key that is being put in force, in the transaction that does it."""
+
+
+def _nothing(connection: Connection, key: MasterKey) -> None:
+    del connection, key
+
 
 class KeyRing:
     """The master key in force, and during a change the one after it; `open` makes a ring.
 
     Args:
         keys: the candidates for the key in force.
+        within: told the key that is being put in force, in the transaction that does it.
     """
 
-    def __init__(self, database: Database, source: KeySource, clock: Clock, keys: Sequence[MasterKey]) -> None:
+    def __init__(
+        self, database: Database, source: KeySource, clock: Clock, keys: Sequence[MasterKey], within: Within = _nothing
+    ) -> None:
+        self._within = within
         self._database = database
         self._source = source
         self._clock = clock
@@ -32,7 +43,9 @@ class KeyRing:
         self._changing = asyncio.Lock()
 
     @classmethod
-    async def open(cls, database: Database, source: KeySource, clock: Clock, record: Journalled) -> KeyRing:
+    async def open(
+        cls, database: Database, source: KeySource, clock: Clock, record: Journalled, within: Within = _nothing
+    ) -> KeyRing:
         """Find the key that the database was left with, make the first one, or finish a change that was interrupted.
 
         Raises:
@@ -42,13 +55,12 @@ class KeyRing:
         candidates = await asyncio.to_thread(source.candidates, in_force[0] if in_force else None)
         if in_force is None:
             key = candidates[0] if candidates else await asyncio.to_thread(source.create)
-            await database.write(
-                lambda connection: sql.write_key_in_force(connection, key.id, key.check_value, clock.now_ns())
-            )
+            now_ns = clock.now_ns()
+            await database.write(lambda connection: _put_in_force(connection, key, now_ns, within))
             candidates = [key]
         else:
             _require(candidates, *in_force, source.place)
-        ring = cls(database, source, clock, candidates)
+        ring = cls(database, source, clock, candidates, within)
         key, wanted = await ring._settle()
         if wanted.id != key.id:
             await record(MasterKeyRotated(key_id=wanted.id))
@@ -72,7 +84,7 @@ class KeyRing:
             VaultError: `vault_key_fixed`, `vault_key_unusable`; `secret_damaged`, naming the secret to revoke first.
         """
         new = MasterKey.generate()
-        await _to_the_end(self._rotate_to(new, record))
+        await to_the_end(self._rotate_to(new, record))
         return new.id
 
     async def _rotate_to(self, new: MasterKey, record: Journalled) -> None:
@@ -93,7 +105,7 @@ class KeyRing:
             sql.rewrap_all(
                 connection, new.id, lambda place, present, wrapped: rewrap(self._keys[present], new, place, wrapped)
             )
-            sql.write_key_in_force(connection, new.id, new.check_value, now_ns)
+            _put_in_force(connection, new, now_ns, self._within)
 
         await self._database.write(change)
         await self._settle()
@@ -105,6 +117,11 @@ class KeyRing:
         # A new mapping: who took the old one still needs what was in it.
         self._keys = {each.id: each for each in (wanted, key)}
         return key, wanted
+
+
+def _put_in_force(connection: Connection, key: MasterKey, now_ns: int, within: Within) -> None:
+    sql.write_key_in_force(connection, key.id, key.check_value, now_ns)
+    within(connection, key)
 
 
 def _in_force(connection: Connection) -> str:
@@ -128,7 +145,8 @@ def _require(candidates: Sequence[MasterKey], key_id: str, check_value: bytes, p
     )
 
 
-async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do it whole, also when the caller is cancelled meanwhile; that is raised afterwards."""
     task = asyncio.ensure_future(work)
     try:
         await asyncio.shield(task)

@@ -74,10 +74,24 @@ class Vault:
             VaultError: the key is missing, wrong, exposed or unusable; the message says what to do.
         """
         ring = await KeyRing.open(database, source, clock, record)
+        backend = OwnBackend(database, lambda: ring, clock)
+        return cls.over(backend, database, clock=clock, record=record, stewards=stewards, settings=settings)
+
+    @classmethod
+    def over(
+        cls,
+        backend: SecretBackend,
+        database: Database,
+        *,
+        clock: Clock,
+        record: Journalled,
+        stewards: Collection[str] = ("operator",),
+        settings: SecretSettings | None = None,
+    ) -> Vault:
+        """The vault over any backend; policies and leases lie in the colony's own database."""
         settings = settings or SecretSettings()
         policies = SecretPolicies(database, clock, settings.named, DEFAULT_TENANT)
-        leases = SecretLeases(database, clock, settings)
-        return cls(OwnBackend(database, lambda: ring, clock), record, policies, leases, stewards)
+        return cls(backend, record, policies, SecretLeases(database, clock, settings), stewards)
 
     async def set_secret(
         self,
