@@ -54,10 +54,12 @@ def test_help_says_what_each_command_does(group: App) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     eager = [
+        "cenoby.cli.evidence_table",
         "cenoby.cli.failures",
         "cenoby.cli.options",
         "cenoby.cli.node_run",
         "cenoby.cli.tools_list",
+        "cenoby.cli.vault_table",
         "cenoby.cli.main",
     ]
     assert done.stdout.splitlines()[-1] == str(eager)

@@ -13,6 +13,7 @@ from cenoby.kernel.clock import ManualClock
 from cenoby.kernel.events import Event
 from cenoby.kernel.settings_vault import VaultSettings
 from cenoby.protection.vault.key_sources import key_source
+from cenoby.protection.vault.opening import open_vault
 from cenoby.protection.vault.rule import SecretNotFound
 from cenoby.protection.vault.vault import Vault
 from cenoby.store.database import Database
@@ -27,8 +28,8 @@ async def told(event: Event) -> None:
     """The journal is not what is tried here."""
 
 
-async def open_vault(database: Database, folder: Path) -> Vault:
-    return await Vault.open(database, key_source(VaultSettings(), folder, os.environ), clock=ManualClock(), record=told)
+async def opened(database: Database, folder: Path) -> Vault:
+    return await open_vault(database, key_source(VaultSettings(), folder, os.environ), clock=ManualClock(), record=told)
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ async def database(store: Engine) -> AsyncIterator[Database]:
 
 async def test_versions_are_kept_read_and_revoked(database: Database, tmp_path: Path) -> None:
     """Versions count up, each keeps its value until it is revoked, and the database holds none of them in clear."""
-    vault = await open_vault(database, tmp_path)
+    vault = await opened(database, tmp_path)
     await vault.set_secret(ADA, "key", "first-value", record=told)
     await vault.rotate_secret(ADA, "key", "second-value", record=told)
     await vault.set_secret(ADA, "another", "x", record=told)
@@ -63,10 +64,10 @@ async def test_versions_are_kept_read_and_revoked(database: Database, tmp_path: 
 
 async def test_a_new_master_key_opens_what_the_old_one_closed(database: Database, tmp_path: Path) -> None:
     """After a change of the master key, and a start with it, every secret has its value."""
-    vault = await open_vault(database, tmp_path)
+    vault = await opened(database, tmp_path)
     for number in range(5):
         await vault.set_secret(ADA, f"key-{number}", f"value-{number}", record=told)
     await vault.rotate_master_key(record=told)
-    vault = await open_vault(database, tmp_path)
+    vault = await opened(database, tmp_path)
     for number in range(5):
         assert (await vault.get_secret(ADA, f"key-{number}", record=told)).value == f"value-{number}"

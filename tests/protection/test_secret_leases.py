@@ -12,8 +12,10 @@ from cenoby.access.principals import Principal
 from cenoby.kernel.clock import ManualClock
 from cenoby.kernel.events import Event, name_of
 from cenoby.kernel.settings_secrets import SecretPermit, SecretSettings, SecretTerms
-from cenoby.protection.vault.keys import key_source
+from cenoby.kernel.settings_vault import VaultSettings
+from cenoby.protection.vault.key_sources import key_source
 from cenoby.protection.vault.lease_calls import LeaseCalls
+from cenoby.protection.vault.opening import open_vault
 from cenoby.protection.vault.rule import SecretNotFound, SecretRefused
 from cenoby.protection.vault.upkeep import LeaseSweep
 from cenoby.protection.vault.vault import Vault
@@ -44,8 +46,8 @@ class House:
         self.told.append(event)
 
     async def restart(self) -> None:
-        source = key_source("file", self.folder / "master.key", os.environ)
-        self.vault = await Vault.open(
+        source = key_source(VaultSettings(), self.folder, os.environ)
+        self.vault = await open_vault(
             self.database, source, clock=self.clock, record=self.record, settings=self.settings
         )
         self.calls = LeaseCalls(self.vault)

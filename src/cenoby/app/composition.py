@@ -40,7 +40,7 @@ from cenoby.app.rule_wiring import complete_rules, make_rules
 from cenoby.app.secret_upkeep import keep_secrets_up
 from cenoby.app.secret_use import renewing_modules
 from cenoby.app.shipped_mads import Parts, mad_principal, make_mad
-from cenoby.app.vault import make_vault, once_open
+from cenoby.app.vault import MadeVault, make_vault, once_open
 from cenoby.app.way_out import way_out
 from cenoby.bus.connect import connect_bus, connect_work
 from cenoby.bus.memory import MemoryBus
@@ -179,13 +179,12 @@ async def _parts(
     ledger.start()
     stack.push_async_callback(ledger.stop)
     cache = TableCache(database, clock, settings.cache, notes)
-    vault, seal = await make_vault(settings, clock, database, journal)
+    made = await make_vault(settings, clock, database, journal)
     ports = await _ports(
-        settings, clock, redactor, database, cache, journal, notes, host, recorder, limits, vault, ledger, sandbox
+        settings, clock, redactor, database, cache, journal, notes, host, recorder, limits, made.vault, ledger, sandbox
     )
     await stack.enter_async_context(cache.kept())
-    egress = await stack.enter_async_context(way_out(settings, clock, ports.breakers.of, ports.metrics, notes))
-    ports.identities.foreign = foreign_tokens(settings, egress, clock, ports)
+    egress = await _egress(settings, clock, ports, notes, made, stack)
     protections = await _protections(sandbox, dumps)
     pipeline = Pipeline(ports)
     policies = make_keeper(settings, ports.roles, host, ports.metrics, notes)
@@ -202,8 +201,8 @@ async def _parts(
         database=database,
         cache=cache,
         bus=bus,
-        vault=vault,
-        seal=seal,
+        vault=made.vault,
+        seal=made.seal,
         egress=egress,
         sandbox=sandbox,
         protections=partial(_in_force, protections, policies, ports, egress),
@@ -212,7 +211,7 @@ async def _parts(
         started_ns=clock.now_ns(),
         enrolment=Enrolment(database, clock),
         entries={},
-        evidence=make_evidence(settings, clock, database, notes, egress, vault) if end is None else None,
+        evidence=make_evidence(settings, clock, database, notes, egress, made.vault) if end is None else None,
     )
     await complete_rules(parts, notes)
     await complete_content(parts, notes, stack)
@@ -222,6 +221,16 @@ async def _parts(
 def _in_force(held: Mapping[str, str], policies: PolicyKeeper, ports: Ports, egress: EgressGuard) -> Mapping[str, str]:
     words = {"policy": policies.words(), "autonomy": ports.autonomy.words(), "egress": egress.decisions.words()}
     return {**held, **words}
+
+
+async def _egress(
+    settings: Settings, clock: Clock, ports: Ports, notes: EventNotes, made: MadeVault, stack: AsyncExitStack
+) -> EgressGuard:
+    egress = await stack.enter_async_context(way_out(settings, clock, ports.breakers.of, ports.metrics, notes))
+    ports.identities.foreign = foreign_tokens(settings, egress, clock, ports)
+    if made.server is not None:
+        made.server.egress = egress
+    return egress
 
 
 async def _network(parts: Parts, notes: EventNotes, end: Callable[[], None] | None) -> Network:

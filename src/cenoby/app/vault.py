@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 
 from cenoby.kernel.clock import Clock
 from cenoby.kernel.envelope import DEFAULT_TENANT
@@ -13,6 +14,9 @@ from cenoby.kernel.errors import CenobyError
 from cenoby.kernel.events import Event
 from cenoby.kernel.settings import Settings
 from cenoby.protection.vault.key_sources import key_source
+from cenoby.protection.vault.openbao.backend import OpenBaoBackend
+from cenoby.protection.vault.openbao.client import OpenBaoClient
+from cenoby.protection.vault.opening import open_vault
 from cenoby.protection.vault.own_backend import OwnBackend
 from cenoby.protection.vault.seals.seal import VaultSeal, open_seal
 from cenoby.protection.vault.vault import Vault
@@ -23,10 +27,22 @@ from cenoby.telemetry.logs import get_logger
 _log = get_logger("app.vault")
 
 
-async def make_vault(
-    settings: Settings, clock: Clock, database: Database, journal: Journal
-) -> tuple[Vault, VaultSeal | None]:
-    """The vault, and its seal where the settings ask for one; the vault is sealed then.
+@dataclass(frozen=True, slots=True)
+class MadeVault:
+    """A vault, and what belongs to its backend.
+
+    Attributes:
+        seal: where the settings ask for one; the vault is sealed then.
+        server: where secrets lie at an OpenBao server; it is given the way out before it is asked.
+    """
+
+    vault: Vault
+    seal: VaultSeal | None = None
+    server: OpenBaoClient | None = None
+
+
+async def make_vault(settings: Settings, clock: Clock, database: Database, journal: Journal) -> MadeVault:
+    """The vault that the settings ask for.
 
     Raises:
         VaultError: the master key is missing, wrong, exposed or unusable, or the seal is another one.
@@ -35,12 +51,17 @@ async def make_vault(
     async def record(event: Event) -> None:
         await journal.append(Entry.event(event, tenant=DEFAULT_TENANT, agent="colony", mad="turing"))
 
+    if settings.vault.openbao is not None:
+        server = OpenBaoClient(settings.vault.openbao, clock)
+        remote = OpenBaoBackend(server, settings.vault.openbao)
+        vault = Vault.over(remote, database, clock=clock, record=record, settings=settings.secrets)
+        return MadeVault(vault, server=server)
     source = key_source(settings.vault, settings.data, os.environ)
     seal = await open_seal(database, clock, settings.vault, source)
     if seal is None:
-        return await Vault.open(database, source, clock=clock, record=record, settings=settings.secrets), None
+        return MadeVault(await open_vault(database, source, clock=clock, record=record, settings=settings.secrets))
     backend = OwnBackend(database, seal.ring, clock)
-    return Vault.over(backend, database, clock=clock, record=record, settings=settings.secrets), seal
+    return MadeVault(Vault.over(backend, database, clock=clock, record=record, settings=settings.secrets), seal)
 
 
 @asynccontextmanager

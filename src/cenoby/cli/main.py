@@ -13,9 +13,11 @@ import sys
 from cyclopts import App, CycloptsError
 
 from cenoby import __version__
+from cenoby.cli.evidence_table import evidence
 from cenoby.cli.failures import CommandFailed
 from cenoby.cli.node_run import run as run_node
 from cenoby.cli.tools_list import tools as list_tools
+from cenoby.cli.vault_table import vault
 from cenoby.kernel.errors import CenobyError
 
 app = App(name="cenoby", version=__version__, help="A community of LLM agents in one process, under one rule.")
@@ -115,41 +117,6 @@ a journal that was cut short behind one of them does not hold.""",
 )
 app.command(journal)
 
-evidence = App(name="evidence", help="The journal, proved to outsiders: signed checkpoints, proofs, exports.")
-evidence.command(
-    "cenoby.cli.evidence:status",
-    help="Show the log: its size, the newest checkpoint, the keys that sign it, and how each destination stands.",
-)
-evidence.command(
-    "cenoby.cli.evidence:checkpoint",
-    help="Sign the log with all records of by now, and print the checkpoint; keep it where nobody here can reach.",
-)
-evidence.command(
-    "cenoby.cli.evidence:publish",
-    help="Sign the log, send that to every destination of the settings now, and show which took it.",
-)
-evidence.command(
-    "cenoby.cli.evidence:prove",
-    help="Write the proof that one record is under the newest checkpoint, for the stand-alone verifier.",
-)
-evidence.command(
-    "cenoby.cli.evidence:consistency",
-    help="Write the proof that the log continues earlier checkpoints, for the stand-alone verifier; without records.",
-)
-evidence.command(
-    "cenoby.cli.evidence:export",
-    help="""Write a slice of the journal with its proofs, for the stand-alone verifier.
-
-A part without gaps proves that nothing in it was left out; with --agent and the like it is a selection, which
-proves what is in it. Records behind the newest checkpoint are not in it.""",
-)
-evidence.command(
-    "cenoby.cli.evidence:key",
-    help="""Print the public keys that sign checkpoints, the newest first, as reviewers need them; or change the keys.
-
-To replace the key: --new, give the new public key to everybody who checks, then --retire. A running colony takes
-the change over with its next checkpoint.""",
-)
 app.command(evidence)
 
 app.command(
@@ -258,34 +225,6 @@ deadletters.command("cenoby.cli.deadletters:retry", help="Put a dead letter back
 deadletters.command("cenoby.cli.deadletters:drop", help="Forget a dead letter; its work is never done.")
 app.command(deadletters)
 
-vault = App(name="vault", help="The vault's seal: whether secrets are within reach, and who opens them.")
-vault.command(
-    "cenoby.cli.vault:status", help="Show whether the vault is sealed, and how many shares of an attempt were given."
-)
-vault.command(
-    "cenoby.cli.vault:init",
-    help="""Make the vault's seal: asks for a passphrase twice, or prints new shares, each for another person.
-
-Shares hold once enough of them were given back with `cenoby vault unseal`; until then nothing is changed. A key
-that secrets were encrypted with before is replaced and destroyed; older backups of the database still need it.""",
-)
-vault.command(
-    "cenoby.cli.vault:unseal",
-    help="""Give the passphrase, or one share; the last share that is needed opens the vault.
-
-Shares are also given here to confirm new ones, and to make new ones after `cenoby vault rekey`. From standard
-input it takes one share a line until there are enough.""",
-)
-vault.command(
-    "cenoby.cli.vault:seal", help="Forget the master key until the vault is unsealed, and every share that was given."
-)
-vault.command(
-    "cenoby.cli.vault:rekey",
-    help="""Change what opens the vault, and the master key: asks for the present passphrase and twice for the next.
-
-Where the seal is shares, it begins an attempt: give present shares with `cenoby vault unseal`, which then prints
-new ones, and give enough of the new ones back. The former hold until that is done.""",
-)
 app.command(vault)
 
 store = App(name="store", help="The colony's database.")

@@ -19,6 +19,7 @@ from cenoby.kernel.settings_vault import VaultSettings
 from cenoby.protection.seal import SealInvalid, SealRefused, VaultSealed
 from cenoby.protection.vault.key_sources import key_source
 from cenoby.protection.vault.keys import VaultError
+from cenoby.protection.vault.opening import open_vault
 from cenoby.protection.vault.own_backend import OwnBackend
 from cenoby.protection.vault.seals.seal import VaultSeal, open_seal
 from cenoby.protection.vault.vault import Vault
@@ -188,7 +189,7 @@ async def test_a_vault_with_a_key_in_a_file_is_sealed(database: Database, tmp_pa
     cannot silently go back."""
     clock, house = ManualClock(), House(database, tmp_path, "passphrase", ManualClock())
     plain = VaultSettings()
-    vault = await Vault.open(database, key_source(plain, tmp_path, {}), clock=clock, record=house.note)
+    vault = await open_vault(database, key_source(plain, tmp_path, {}), clock=clock, record=house.note)
     await vault.set_secret(ADA, "k", "value-1", record=house.note)
     assert (tmp_path / "master.key").exists()
     await house.start()

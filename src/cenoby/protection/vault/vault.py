@@ -19,10 +19,7 @@ from cenoby.protection import events
 from cenoby.protection.secrets import Caller, Journalled, LeaseInfo, SecretInfo, SecretValue, Use, VersionInfo
 from cenoby.protection.vault import refusals
 from cenoby.protection.vault.backend import SecretBackend
-from cenoby.protection.vault.key_ring import KeyRing
-from cenoby.protection.vault.keys import KeySource
 from cenoby.protection.vault.leases import SecretLeases
-from cenoby.protection.vault.own_backend import OwnBackend
 from cenoby.protection.vault.policies import SecretPolicies
 from cenoby.protection.vault.rule import SecretRefused, check_change, check_mad, check_new, check_read
 from cenoby.store.database import Database
@@ -31,7 +28,7 @@ _ALPHABET = string.ascii_letters + string.digits
 
 
 class Vault:
-    """Secrets of a colony; `open` makes one.
+    """Secrets of a colony; `over` makes one, and `open_vault` one over the own database.
 
     Args:
         backend: keeps the versions.
@@ -56,26 +53,6 @@ class Vault:
         self._leasing = asyncio.Lock()
         self.policies = policies
         self.leases = leases
-
-    @classmethod
-    async def open(
-        cls,
-        database: Database,
-        source: KeySource,
-        *,
-        clock: Clock,
-        record: Journalled,
-        stewards: Collection[str] = ("operator",),
-        settings: SecretSettings | None = None,
-    ) -> Vault:
-        """The vault over the colony's own database, with the master key that `source` keeps.
-
-        Raises:
-            VaultError: the key is missing, wrong, exposed or unusable; the message says what to do.
-        """
-        ring = await KeyRing.open(database, source, clock, record)
-        backend = OwnBackend(database, lambda: ring, clock)
-        return cls.over(backend, database, clock=clock, record=record, stewards=stewards, settings=settings)
 
     @classmethod
     def over(
