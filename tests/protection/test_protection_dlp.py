@@ -166,6 +166,7 @@ def test_what_a_name_says_is_a_secret_goes(text: str, kind: str) -> None:
         "deepgram_request_id: 12e217f37eb173f0c8f1b7309f4207c7dca20186",
         "heroku slug commit 12e217f37eb173f0c8f1b7309f4207c7",
         "the cohere model: command-r-plus-words", "s.someMethodNameWithTwentyFo(",
+        "A" * 400, "%41" * 90, "/AQAAAA" + "A" * 60, "AQAAAAEAAAABAAAAAgAAAAIAAAADAAAABAAAAAUAAAA",
     ],
 )  # fmt: skip
 def test_what_only_sounds_like_a_secret_stays(text: str) -> None:

@@ -89,7 +89,11 @@ class Canaries:
     def keep(self, canaries: Iterable[Canary]) -> None:
         """Look for these from now on, beside the fixed ones."""
         self._by_id = {one.id: one for one in (*self._fixed, *canaries)}
-        self.detector = _detector(list(self._by_id.values())) if self._by_id else None
+        # What a table holds may be from anywhere: a mark of other characters than a folded text has finds nothing.
+        sought = [
+            one for one in self._by_id.values() if one.mark and all(character <= "\xff" for character in one.mark)
+        ]
+        self.detector = _detector(sought) if sought else None
 
     def named(self, kind: str) -> Canary | None:
         """The canary that a find is of, by its kind; None where it was deleted meanwhile."""

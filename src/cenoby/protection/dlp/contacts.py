@@ -53,10 +53,9 @@ _WORDS = (
     rb"(?:\b|_)(?:telephone|telefon|cellphone|phone|mobile|handy|fax|whatsapp|sms|hotline|tel|cell|call|dial|reach|text"
     rb"|contact|ring|desk|answering at|messages? to)"
 )
-# Without a bound, which would cost RE2 a state for each length; `_GAP` has it.
-_TO_NUMBER = rb"(?:(?:[^0-9\n(]*[^A-Za-z0-9\n(])?|: ?\n ?)"
-_PHONE_WORDS = expression(rb"(?i)" + _WORDS + rb"s?" + _TO_NUMBER + rb"\(?[0-9]")
+_PHONE_WORDS = expression(rb"(?i)" + _WORDS + rb"s?")
 _GAP = re.compile(rb"(?i)" + _WORDS + rb"s?(?![A-Za-z])(?:: ?\n ?|[^0-9\n(]{0,40}+)")
+_OPENS_NUMBER = frozenset({b"(", *(b"%d" % digit for digit in range(10))})
 _WORD_ALONE = re.compile(rb"(?i)" + _WORDS + rb"s?")
 _SENTENCE_END = re.compile(rb"[a-z]{4}[.!?] |[a-z]{2}[.!?] +[A-Za-z]")
 _VAGUE = re.compile(rb"(?i)_?(?:call|dial|reach|text|contact|ring|desk|answering|message)")
@@ -90,15 +89,20 @@ def _pluses(data: bytes) -> Iterator[int]:
 
 def _announced_phones(data: bytes) -> Iterator[tuple[int, int]]:
     position = 0
+    # Word by word, each with a bounded look at what follows: a search for a word and its number would read to the end
+    # of a line again and again.
     while word := _PHONE_WORDS.search(data, position):
+        position = word.start() + 2
         gap = _GAP.match(data, word.start())
-        beside = gap and (not data[gap.end() - 1 : gap.end()].isalpha() or _WORD_ALONE.fullmatch(gap[0]))
-        number = _PHONE_LOCAL.match(data, gap.end()) if gap and beside and not _SENTENCE_END.search(gap[0]) else None
+        if gap is None or data[gap.end() : gap.end() + 1] not in _OPENS_NUMBER:
+            continue
+        beside = not data[gap.end() - 1 : gap.end()].isalpha() or _WORD_ALONE.fullmatch(gap[0])
+        number = _PHONE_LOCAL.match(data, gap.end()) if beside and not _SENTENCE_END.search(gap[0]) else None
         # "call 12345678" may be anything; "call 555-123-4567" is not.
-        vague = gap and _VAGUE.match(data, word.start()) and b":" not in gap[0][-3:]
+        vague = _VAGUE.match(data, word.start()) and b":" not in gap[0][-3:]
         if number and not (vague and number[0].isdigit()):
             yield number.start() - (data[number.start() - 1 : number.start()] == b"+"), number.end()
-        position = number.end() if number else word.start() + 2
+        position = number.end() if number else position
 
 
 def _phones_named_after(data: bytes) -> Iterator[tuple[int, int]]:

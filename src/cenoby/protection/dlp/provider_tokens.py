@@ -347,6 +347,7 @@ def _token_at(data: bytes, start: int) -> tuple[int, str]:
             if kind in _CLOSED and data[end : end + 1].isalnum():
                 continue
             plain = kind in _MIXED and not _is_mixed(match[0][len(prefix) :])
+            plain = plain or (kind in _LIKE_BASE64 and (_ZEROS in match[0] or data[start - 1 : start] in (b"+", b"/")))
             return end, "" if plain or (kind == "openai_key" and not _is_key(match[0][3:])) else kind
     return 0, ""
 
@@ -354,13 +355,17 @@ def _token_at(data: bytes, start: int) -> tuple[int, str]:
 _CLOSED = frozenset({
     "aws_key", "npm_token", "twilio_key", "mailgun_key", "cargo_token", "nuget_key", "easypost_key", "branch_key",
     "clickhouse_key", "digitalocean_key", "databricks_token", "cursor_key", "dub_key", "voyage_key", "yandex_key",
-    "notion_token", "vault_legacy_token", "recaptcha_key",
+    "notion_token", "vault_legacy_token", "recaptcha_key", "yandex_token", "square_token",
 })  # fmt: skip
 """Kinds of a fixed length and a short prefix: a longer run of letters is something else."""
 
 
-_MIXED = frozenset({"vault_legacy_token", "voyage_key", "notion_token", "dropbox_token", "recaptcha_key"})
+_MIXED = frozenset({
+    "vault_legacy_token", "voyage_key", "notion_token", "dropbox_token", "recaptcha_key", "yandex_token",
+})  # fmt: skip
 """Kinds with a prefix that words have, too: they hold capitals and digits."""
+_LIKE_BASE64, _ZEROS = frozenset({"facebook_token", "square_token", "yandex_token"}), b"AAAAAA"
+"""Kinds that what is written in base64 looks like where it has zeros or crosses a sign."""
 
 
 def _is_mixed(rest: bytes) -> bool:
