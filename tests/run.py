@@ -13,12 +13,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-WAITING = ("bus", "conformance", "e2e", "evidence", "faults")
-"""Folders whose tests are about half of the time of all."""
+SHARES = (
+    ("bus", "conformance", "e2e", "evidence", "faults"),
+    ("nodes", "protection", "redteam", "tenants", "whole_rule"),
+)
+"""Folders that run beside the rest, each share in a process of its own; all three take about as long."""
 NODE_BIN = ROOT / "tests" / "conformance" / "node_modules" / ".bin"
 
 
@@ -32,19 +36,24 @@ def step(name: str, *command: str | Path) -> bool:
 
 
 def whole_suite(options: Sequence[str]) -> bool:
-    """All tests, in two processes at once, because most of them wait for processes of their own; says how each went."""
+    """All tests, in three processes at once, because most of them wait for processes of their own; says how it went."""
     started = time.monotonic()
     pytest = [sys.executable, "-m", "pytest", *options]
-    here = [*pytest, *(f"tests/{folder}" for folder in WAITING)]
-    beside = [*pytest, *(f"--ignore=tests/{folder}" for folder in WAITING)]
-    with tempfile.TemporaryFile() as output:
-        others = subprocess.Popen(beside, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
-        first = subprocess.run(here, cwd=ROOT, check=False).returncode
-        second = others.wait()
-        output.seek(0)
-        shutil.copyfileobj(output, sys.stdout.buffer)
-    print(f"pytest: {'FAILED' if first or second else 'ok'} ({time.monotonic() - started:.1f} s)", flush=True)
-    return not (first or second)
+    beside = [f"--ignore=tests/{folder}" for share in SHARES for folder in share]
+    shown, *others = [[f"tests/{folder}" for folder in share] for share in SHARES] + [beside]
+    with ExitStack() as stack:
+        outputs = [stack.enter_context(tempfile.TemporaryFile()) for _ in others]
+        running = [
+            subprocess.Popen([*pytest, *share], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+            for share, output in zip(others, outputs, strict=True)
+        ]
+        ends = [subprocess.run([*pytest, *shown], cwd=ROOT, check=False).returncode]
+        for process, output in zip(running, outputs, strict=True):
+            ends.append(process.wait())
+            output.seek(0)
+            shutil.copyfileobj(output, sys.stdout.buffer)
+    print(f"pytest: {'FAILED' if any(ends) else 'ok'} ({time.monotonic() - started:.1f} s)", flush=True)
+    return not any(ends)
 
 
 def pyright() -> bool:
